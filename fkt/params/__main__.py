@@ -1,0 +1,9 @@
+"""``python -m fkt.params``: check params.yaml alone; exit status 1 and one line for each mistake."""
+
+from fkt.errors import reported
+from fkt.params import PARAMS_FILE, load_params
+
+if __name__ == "__main__":
+    with reported():
+        params = load_params()
+        print(f"{PARAMS_FILE}: ok ({params.dataset}, {len(params.modes)} modes, {len(params.seeds)} seeds)")

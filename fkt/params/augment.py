@@ -1,0 +1,222 @@
+"""The vocabulary of the view pipelines: albumentations' names and arguments, checked without importing it.
+
+The transforms modelled here are those that the batched engine executes. The albumentations engine takes any
+transform of that library; names outside this vocabulary are checked against the library itself.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+
+from fkt.errors import did_you_mean, unknown_name
+from fkt.params.base import Frozen, NonNegative, Probability
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Transform(Frozen):
+    """One step of a pipeline; ``p`` is the probability that it is applied to an image."""
+
+    name: str
+    p: Probability
+
+    def arguments(self) -> dict[str, Any]:
+        """Everything but the name, with lists as the tuples that albumentations takes."""
+        return {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.model_dump(exclude={"name"}).items()
+        }
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Transform:
+        for key, value in self:
+            if isinstance(value, list) and len(value) == 2 and value[0] > value[1]:
+                raise ValueError(f"{key} is {value}; give the smaller number first")
+        return self
+
+
+class RandomResizedCrop(Transform):
+    """A random part of the image, resized back to the image's size."""
+
+    name: Literal["RandomResizedCrop"]
+    scale: Range
+    """Share of the image's area."""
+    ratio: Range
+    """Width over height."""
+
+
+class HorizontalFlip(Transform):
+    """Mirror left and right."""
+
+    name: Literal["HorizontalFlip"]
+
+
+class VerticalFlip(Transform):
+    """Mirror top and bottom."""
+
+    name: Literal["VerticalFlip"]
+
+
+class RandomRotate90(Transform):
+    """Rotation by a random multiple of 90 degrees."""
+
+    name: Literal["RandomRotate90"]
+
+
+class Affine(Transform):
+    """Rotation, zoom, shift and shear about the center; what comes in from outside is black."""
+
+    name: Literal["Affine"]
+    rotate: Range
+    """Degrees, counter-clockwise."""
+    scale: Range
+    """1 keeps the size."""
+    translate_percent: Range
+    """Share of the side, drawn for x and y apart."""
+    shear: Range
+    """Degrees, drawn for x and y apart."""
+
+
+class ColorJitter(Transform):
+    """Brightness, contrast, saturation and hue, each by a random factor or shift, in random order."""
+
+    name: Literal["ColorJitter"]
+    brightness: NonNegative
+    contrast: NonNegative
+    saturation: NonNegative
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+
+
+class ToGray(Transform):
+    """Luma in every channel."""
+
+    name: Literal["ToGray"]
+
+
+class GaussianBlur(Transform):
+    """Gaussian blur with a random standard deviation."""
+
+    name: Literal["GaussianBlur"]
+    sigma_limit: Range
+    """Standard deviation in pixels."""
+
+
+class Solarize(Transform):
+    """Invert what is brighter than the threshold."""
+
+    name: Literal["Solarize"]
+    threshold_range: Range
+    """In [0, 1]."""
+
+
+class GaussNoise(Transform):
+    """Additive Gaussian noise."""
+
+    name: Literal["GaussNoise"]
+    std_range: Range
+    """Standard deviation in [0, 1]."""
+
+
+class Erasing(Transform):
+    """One random rectangle is made black."""
+
+    name: Literal["Erasing"]
+    scale: Range
+    """Share of the image's area."""
+    ratio: Range
+    """Width over height."""
+
+
+BATCHED: dict[str, type[Transform]] = {
+    "RandomResizedCrop": RandomResizedCrop,
+    "HorizontalFlip": HorizontalFlip,
+    "VerticalFlip": VerticalFlip,
+    "RandomRotate90": RandomRotate90,
+    "Affine": Affine,
+    "ColorJitter": ColorJitter,
+    "ToGray": ToGray,
+    "GaussianBlur": GaussianBlur,
+    "Solarize": Solarize,
+    "GaussNoise": GaussNoise,
+    "Erasing": Erasing,
+}
+
+
+class Foreign(Transform):
+    """A transform of albumentations outside this vocabulary, with arguments that the library itself judges."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def _tag(value: object) -> str:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return name if isinstance(name, str) and name in BATCHED else "Foreign"
+
+
+AnyTransform = Annotated[
+    Annotated[RandomResizedCrop, Tag("RandomResizedCrop")]
+    | Annotated[HorizontalFlip, Tag("HorizontalFlip")]
+    | Annotated[VerticalFlip, Tag("VerticalFlip")]
+    | Annotated[RandomRotate90, Tag("RandomRotate90")]
+    | Annotated[Affine, Tag("Affine")]
+    | Annotated[ColorJitter, Tag("ColorJitter")]
+    | Annotated[ToGray, Tag("ToGray")]
+    | Annotated[GaussianBlur, Tag("GaussianBlur")]
+    | Annotated[Solarize, Tag("Solarize")]
+    | Annotated[GaussNoise, Tag("GaussNoise")]
+    | Annotated[Erasing, Tag("Erasing")]
+    | Annotated[Foreign, Tag("Foreign")],
+    Discriminator(_tag),
+]
+
+
+class Augment(Frozen):
+    """The view pipelines, the same in every arm."""
+
+    engine: Literal["batched", "albumentations"]
+    """batched: whole batches in torch, for small images and GPUs; albumentations: image by image, any transform."""
+    views: list[AnyTransform]
+    """Of the SSL views."""
+    labelled: list[AnyTransform]
+    """Of the images that cross-entropy sees; empty leaves them as they are."""
+
+    @model_validator(mode="after")
+    def _engine_has_them(self) -> Augment:
+        foreign = [step for step in (*self.views, *self.labelled) if isinstance(step, Foreign)]
+        for step in foreign:
+            if self.engine == "batched":
+                raise ValueError(
+                    "only engine: albumentations takes every transform of that library; "
+                    f"{unknown_name('transform of engine: batched', step.name, BATCHED)}"
+                )
+            build_foreign(step)
+        return self
+
+
+def build_foreign(step: Foreign) -> Any:  # noqa: ANN401 - albumentations is imported late and has no base we name
+    """Build the albumentations transform that a step outside our vocabulary names.
+
+    Raises ValueError where the library has no such transform or refuses its arguments, which it does
+    partly by a warning: here that is an error.
+    """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for updates
+    import albumentations
+
+    transform = getattr(albumentations, step.name, None)
+    if not (isinstance(transform, type) and issubclass(transform, albumentations.BasicTransform)):
+        known = [
+            name
+            for name, value in vars(albumentations).items()
+            if isinstance(value, type) and issubclass(value, albumentations.BasicTransform)
+        ]
+        raise ValueError(f"albumentations has no transform '{step.name}'{did_you_mean(step.name, known)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return transform(**step.arguments())
+    except (ValueError, TypeError, UserWarning) as error:
+        raise ValueError(f"albumentations refuses {step.name}: {' '.join(str(error).split())}") from error

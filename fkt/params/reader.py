@@ -1,0 +1,94 @@
+"""The one reader of params.yaml: strict YAML, strict types, and one clear line for each mistake.
+
+What a mistake is called is in ``messages.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fkt.errors import ParamsError
+from fkt.params.messages import describe
+from fkt.params.sections import Params
+
+PARAMS_FILE = Path("params.yaml")
+
+# 010 is 8 and 1:30 is 90 to PyYAML, but 10 and a text to DVC: numbers that two readers read differently are refused
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys in silence, and reads some numbers its own way; here both are errors."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ParamsError(f"{self.name}: the key at line {line} is no name; write one")
+            if key.value in seen:
+                raise ParamsError(f"{self.name}: the key '{key.value}' stands twice, again at line {line}; keep one")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        if not _PLAIN_NUMBER.fullmatch(node.value):
+            line = node.start_mark.line + 1
+            raise ParamsError(f"{self.name}: {node.value} at line {line} is no plain decimal number; write it as one")
+        is_float = node.tag == "tag:yaml.org,2002:float"
+        return self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
+
+
+for _tag in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _StrictLoader.construct_number)
+
+
+def read_yaml(path: Path) -> object:
+    """Read a YAML file of ours strictly: no key twice, no number that only some readers take for one.
+
+    Raises ParamsError where it is no YAML text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> object:
+    """Read YAML text; see read_yaml."""
+    loader = _StrictLoader(text)
+    loader.name = source
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a params file.
+
+    Raises ParamsError with one line for each mistake: the key, the value and the remedy.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path} is not here; run from the project's root, or restore it with 'git checkout {path}'")
+    return parse_params(read_yaml(path), str(path))
+
+
+def parse_params(content: object, source: str = str(PARAMS_FILE)) -> Params:
+    """Check the content of a params file; see load_params."""
+    if not isinstance(content, dict):
+        raise ParamsError(f"{source} holds no keys; restore it with 'git checkout {PARAMS_FILE}'")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")  # a misspelled key comes first
+        lines = [f"{source}: {describe(detail)}" for detail in details]
+        raise ParamsError("\n       ".join(lines)) from error
