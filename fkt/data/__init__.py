@@ -1,0 +1,1 @@
+"""From raw images to batches of views; knows no model and no loss."""

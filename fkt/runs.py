@@ -1,0 +1,88 @@
+"""The identity of a run, and the only place that spells the paths of its files.
+
+All paths are relative to the project's root, where DVC starts every stage.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PRETRAINED = "pretrained"
+"""The name under which the SSL-only backbone is evaluated beside the modes; it is no mode."""
+
+TRAINED_BY = {
+    PRETRAINED: "pretrain",
+    "supervised": "supervised",
+    "representational": "finetune",
+    "functional": "joint",
+}
+"""The stage that writes each mode's models."""
+
+METRICS = Path("metrics")
+FIGURES = METRICS / "figures"
+
+
+def prepared_path(dataset: str) -> Path:
+    """Folder of the prepared arrays of a dataset."""
+    return Path("data") / dataset
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model: a dataset, a mode (or ``pretrained``) and a seed."""
+
+    dataset: str
+    mode: str
+    seed: int
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage that trains this run."""
+        return TRAINED_BY[self.mode]
+
+    @property
+    def prepared(self) -> Path:
+        """Folder of the prepared arrays."""
+        return prepared_path(self.dataset)
+
+    @property
+    def model(self) -> Path:
+        """Folder of the weights and the card; the same kind for every mode."""
+        return Path("models") / self.mode / f"s{self.seed}"
+
+    @property
+    def log(self) -> Path:
+        """Folder of the learning curve and of what the run cost."""
+        return METRICS / "logs" / self.mode / f"s{self.seed}"
+
+    @property
+    def results(self) -> Path:
+        """Scores of this run on the test images (JSON)."""
+        return METRICS / "runs" / self.mode / f"s{self.seed}.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities of this run for every test image (npz)."""
+        return self.results.with_suffix(".npz")
+
+    def checkpoint(self, fingerprint: str) -> Path:
+        """Where an unfinished training run is kept between a stop and its resumption.
+
+        DVC deletes the outputs of an unfinished stage, and queued experiments run in throw-away
+        folders; this path is no output and lies under the original repository in all cases.
+        """
+        root = Path(os.environ.get("DVC_ROOT", "."))
+        return root / ".ckpt" / f"{self.stage}-{self.mode}-{self.seed}-{fingerprint}.pt"
+
+
+def trained_outputs(mode: str, seed: int) -> tuple[Path, Path]:
+    """What the training stage of a mode and seed writes; the same for every dataset."""
+    run = Run("", mode, seed)
+    return run.model, run.log
+
+
+def maps_path(mode: str) -> Path:
+    """Activation maps of a mode, over the images that every mode draws (npz)."""
+    return METRICS / "maps" / f"{mode}.npz"
