@@ -1,0 +1,1 @@
+"""Backbones, heads and how their weights are kept; knows no loss."""

@@ -1,0 +1,142 @@
+"""Residual networks (arXiv:1512.03385) with torchvision's parameter names, any width, and a stem for small images.
+
+torchvision's own class knows neither a narrow network nor the small stem, and importing it costs each stage two
+seconds; that the networks agree, weight for weight and number for number, is a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fkt.params import Model
+
+
+def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+
+
+def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """The shortcut's projection, where its shape differs from the block's output."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(inputs, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _downsample(inputs, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, width, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(y.add_(shortcut), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (which carries the stride, as in torchvision's version 1.5) and 1x1 convolutions and a shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = _downsample(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 4 * width, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        return F.relu(y.add_(shortcut), inplace=True)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Kind and number of the blocks in the four stages of a network."""
+
+    block: type[BasicBlock | Bottleneck]
+    depths: tuple[int, int, int, int]
+    imagenet_weights: str | None
+    """torchvision's name of the ImageNet weights of this network at width 64."""
+
+
+class ResNet(nn.Module):
+    """A residual network without its classifier: images to pooled features."""
+
+    feature_size: int
+    """D, the size of a feature vector: 8 * width, times 4 for bottlenecks."""
+
+    def __init__(
+        self, architecture: Architecture, *, channels: int, width: int, stem: Literal["small", "imagenet"]
+    ) -> None:
+        super().__init__()
+        small = stem == "small"
+        kernel, stride, padding = (3, 1, 1) if small else (7, 2, 3)
+        self.conv1 = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
+        inputs, stages = width, []
+        for number, depth in enumerate(architecture.depths):
+            blocks: list[nn.Module] = []
+            for position in range(depth):
+                first = position == 0 and number > 0
+                blocks.append(architecture.block(inputs, width * 2**number, 2 if first else 1))
+                inputs = width * 2**number * architecture.block.expansion
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.feature_size = inputs
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float -> (B, D, h, w), the last feature map."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        assert isinstance(x, Tensor)
+        return x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float -> (B, D), averaged over positions."""
+        return self.feature_map(images).mean(dim=(2, 3))
+
+
+BACKBONES: dict[str, Architecture] = {
+    "resnet10": Architecture(BasicBlock, (1, 1, 1, 1), None),
+    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2), "ResNet18_Weights"),
+    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3), "ResNet34_Weights"),
+    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3), "ResNet50_Weights"),
+}
+
+
+def build_backbone(model: Model, channels: int) -> ResNet:
+    """Build the backbone of params.yaml with fresh weights, drawn from torch's global generator.
+
+    channels: of the images. ImageNet weights are loaded by fkt.models.imagenet, so that only runs that ask for
+    them pay for torchvision.
+    """
+    return ResNet(BACKBONES[model.backbone], channels=channels, width=model.width, stem=model.stem)
