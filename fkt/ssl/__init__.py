@@ -1,0 +1,1 @@
+"""Self-supervised methods behind one contract, and their losses as pure functions."""

@@ -1,0 +1,29 @@
+"""SimCLR (arXiv:2002.05709): two views of an image attract, views of different images repel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fkt.models.backbones import ResNet
+from fkt.models.heads import projector
+from fkt.params import SSL
+from fkt.ssl.base import Method, SSLOutput
+from fkt.ssl.losses import nt_xent
+
+
+class SimCLR(Method):
+    """Backbone, two-layer projector, NT-Xent."""
+
+    num_views = 2
+
+    def __init__(self, backbone: ResNet, params: SSL) -> None:
+        super().__init__(backbone)
+        self.projector = projector(backbone.feature_size, params.projector_hidden, params.projector_size)
+        self.temperature = params.simclr.temperature
+
+    def forward(self, views: tuple[Tensor, ...]) -> SSLOutput:
+        """See Method.forward; both views go through the network as one batch, normalization statistics included."""
+        features = self.backbone(torch.cat(views))  # (2B, D)
+        z_a, z_b = self.projector(features).chunk(2)
+        return SSLOutput(nt_xent(z_a, z_b, self.temperature), features)
