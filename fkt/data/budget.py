@@ -1,0 +1,77 @@
+"""What the labels and the data allow: the labelled subset of a seed, and the check of params.yaml against the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fkt.data.keys import keyed_generator
+from fkt.data.store import Meta
+from fkt.errors import ParamsError
+from fkt.params import Labels, Params
+
+TRAINING_STAGES = ("pretrain", "finetune", "supervised", "joint")
+
+
+def labelled_index(labels: Tensor, budget: Labels, seed: int, classes: Sequence[str] = ()) -> Tensor:
+    """Return the sorted positions (M,) int64 of the training images whose labels the supervised losses may see.
+
+    labels: (N,) int64, of the train split, on any device; the positions are on the CPU. The subset depends on
+    (labels, budget, seed) alone, takes its share of every class, and is nested: with one seed a smaller budget,
+    be it a number or a fraction, is part of every larger one. A fraction is rounded (half up) class by class, to
+    at least one image.
+    Raises ParamsError where per_class is more than a class has.
+    """
+    if budget.per_class is None and budget.fraction is None:
+        return torch.arange(len(labels))
+    labels = labels.cpu()
+    chosen = []
+    for label in torch.unique(labels).tolist():
+        members = torch.nonzero(labels == label).squeeze(1)
+        if budget.per_class is not None and budget.per_class > len(members):
+            name = classes[label] if classes else str(label)
+            raise ParamsError(_too_many(budget.per_class, len(members), name))
+        order = torch.randperm(len(members), generator=keyed_generator("labels", seed, label))
+        chosen.append(members[order[: _share(budget, len(members))]])
+    return torch.cat(chosen).sort().values
+
+
+def _share(budget: Labels, available: int) -> int:
+    if budget.per_class is not None:
+        return budget.per_class
+    assert budget.fraction is not None
+    return max(1, int(available * budget.fraction + 0.5))
+
+
+def check_against_data(params: Params, meta: Meta) -> None:
+    """Check what params.yaml asks for against what the prepared data have.
+
+    Raises ParamsError with one line for each mistake: a dataset other than the prepared one, more labels for a
+    class than it has training images, a batch larger than the training split.
+    """
+    if params.dataset != meta.dataset:
+        raise ParamsError(
+            f"dataset: '{params.dataset}', but the prepared data are of '{meta.dataset}'; run 'dvc repro prepare'"
+        )  # nothing else can be judged
+    problems = []
+    counts = meta.counts["train"]
+    per_class, smallest = params.labels.per_class, min(counts)
+    if per_class is not None and per_class > smallest:
+        problems.append(_too_many(per_class, smallest, meta.classes[counts.index(smallest)]))
+    for stage in TRAINING_STAGES:
+        size = getattr(params, stage).batch_size
+        if size > sum(counts):
+            problems.append(
+                f"{stage}.batch_size: {size} is more than the {sum(counts)} training images; give at most {sum(counts)}"
+            )
+    if problems:
+        raise ParamsError("\n       ".join(problems))
+
+
+def _too_many(wanted: int, available: int, name: str) -> str:
+    return (
+        f'labels.per_class: {wanted} is more than the {available} training images of class "{name}"; '
+        f"give at most {available}, or use labels.fraction"
+    )
