@@ -1,0 +1,1 @@
+"""Predictions, metrics, probes, maps, statistics and the report."""

@@ -1,0 +1,70 @@
+"""Stage evaluate: score the runs of one mode, or of the SSL-only backbone, on the whole test split.
+
+Usage: python -m stages.evaluate MODE
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+import torch
+
+from fkt.data.store import Split, load_split, write_json
+from fkt.errors import CheckpointError, reported
+from fkt.evaluation.metrics import confusion, scores
+from fkt.evaluation.predict import features, logits_of, probabilities_of, untouched, write_predictions
+from fkt.evaluation.probes import probe_scores
+from fkt.hardware import pick_device, setup_threads
+from fkt.models.checkpoint import load_backbone, load_classifier
+from fkt.params import Evaluate, Params, load_params
+from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path
+
+SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
+
+
+def main(mode: str, params: Params) -> None:
+    """Write results and predictions of every seed; the test split is used here and nowhere before."""
+    setup_threads()
+    device = pick_device()
+    train, test = (load_split(prepared_path(params.dataset), name, device) for name in ("train", "test"))
+    runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
+    shutil.rmtree(runs[0].results.parent, ignore_errors=True)  # seeds that are no longer asked for
+    for run in runs:
+        results = evaluate(run, train, test, params.evaluate, device)
+        write_json(run.results, results)
+        shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
+        print(f"{mode}, seed {run.seed}: {shown}, on {len(test)} images", flush=True)
+
+
+def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torch.device) -> dict[str, object]:
+    """Return the results of one run, and write a classifier's predictions; a bare backbone is probed only."""
+    if run.mode == PRETRAINED:
+        classifier, (backbone, card) = None, load_backbone(run.model, device)
+    else:
+        classifier, card = load_classifier(run.model, device)
+        backbone = classifier.backbone
+    if card.classes != test.meta.classes:
+        raise CheckpointError(f"{run.model} was trained on {card.dataset} with other classes; run 'dvc repro'")
+    num_classes, labels = len(card.classes), test.labels.numpy()
+    results: dict[str, object] = {"num_test": len(test)}
+    with untouched(backbone):
+        bank, queries = (
+            features(backbone, split, params.batch_size, device, mean=card.mean, std=card.std)
+            for split in (train, test)
+        )
+        probing = device if device.type == "cuda" else torch.device("cpu")  # the others have no float64
+        results |= probe_scores(bank.to(probing), train.labels, queries.to(probing), test.labels, params, num_classes)
+    if classifier is not None:
+        probabilities = probabilities_of(logits_of(classifier, queries))
+        results |= scores(probabilities, labels, params.calibration_bins)
+        results["confusion"] = confusion(labels, probabilities.argmax(axis=1), num_classes).tolist()
+        write_predictions(run.predictions, probabilities, labels, test.ids.numpy())
+    return results
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", choices=list(TRAINED_BY))
+    with reported():
+        main(parser.parse_args().mode, load_params())
