@@ -68,6 +68,16 @@ class Split:
         """Number of images."""
         return len(self.ids)
 
+    @property
+    def device(self) -> torch.device:
+        """Where ``images`` returns them: the CPU for memory-mapped ones."""
+        return self._images.device if isinstance(self._images, Tensor) else torch.device("cpu")
+
+    def to(self, device: torch.device | str) -> Split:
+        """Return the split with its images on a device; memory-mapped images stay on disk."""
+        images = self._images.to(device) if isinstance(self._images, Tensor) else self._images
+        return Split(self.name, self.meta, self.ids, self.labels, images)
+
     def images(self, index: Tensor) -> Tensor:
         """Return the images at positions ``index`` (B,) of this split: (B, C, H, W) uint8, channels-last."""
         if isinstance(self._images, Tensor):

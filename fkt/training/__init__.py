@@ -1,0 +1,1 @@
+"""Objectives, optimizers and the one training loop."""

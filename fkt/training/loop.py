@@ -1,0 +1,132 @@
+"""The one training loop: it knows neither labels nor SSL nor modes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fkt.data.loader import Loader
+from fkt.errors import Diverged
+from fkt.params import Training
+from fkt.training.monitor import Validate
+from fkt.training.objectives import Objective
+from fkt.training.optim import build_optimizer, learning_rate
+from fkt.training.plan import Plan
+from fkt.training.progress import Progress
+from fkt.training.resume import Resume, State
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a run leaves beside the weights in its objective."""
+
+    rows: list[dict[str, float]]
+    """The learning curve, one row a check."""
+    kept_step: int
+    """The step whose weights the objective now holds."""
+    seconds: float
+    """Training time without checks."""
+
+
+class _Means:
+    """Running means of named scalars, kept on the device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
+def fit(
+    objective: Objective,
+    loader: Loader,
+    plan: Plan,
+    training: Training,
+    *,
+    precision: torch.dtype,
+    validate: Validate | None,
+    keep: Literal["validation", "last"],
+    resume: Resume,
+    label: str,
+) -> Fitted:
+    """Train an objective for ``plan.steps`` steps and leave the kept weights in it.
+
+    keep: ``validation`` keeps the check with the best validation accuracy (ties: the lower validation loss, then the
+    earlier), ``last`` the last. label: what the progress bar says. Raises Diverged where a loss is not finite.
+    """
+    optimizer = build_optimizer(objective, training)
+    state = resume.load(objective, optimizer)
+    progress = Progress(label, plan.steps, state.step, plan.passes_per_step)
+    means, began = _Means(), time.perf_counter()
+    objective.train()
+    for batch in loader.steps(state.step, plan.steps):
+        rate = learning_rate(state.step, plan.steps, training.learning_rate, training.warmup_fraction)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
+            losses = objective.loss(batch)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        objective.after_step(state.step / plan.steps)
+        means.add(losses)
+        row = None
+        if plan.is_check(state.step):
+            row = _check(means.take(), state, plan, rate, label)
+            state.seconds += time.perf_counter() - began
+            row.update(validate() if validate is not None else {})
+            _keep(objective, state, row, keep)
+            resume.save(objective, optimizer, state, last=state.step == plan.steps)
+            began = time.perf_counter()
+        progress.update(state.step, row)
+    progress.close()
+    if state.kept is not None:
+        objective.load_state_dict(state.kept)
+    return Fitted(state.rows, state.kept_step, state.seconds)
+
+
+def _check(means: dict[str, float], state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:
+    """Make a row of the learning curve from the means since the last one."""
+    for name, value in means.items():
+        if not math.isfinite(value):
+            since = int(state.rows[-1]["step"]) if state.rows else 0
+            raise Diverged(
+                f"{label}: {name} became {value} between step {since + 1} and step {state.step} of {plan.steps}; "
+                "lower the learning rate, lengthen the warm-up, or set FKT_PRECISION=fp32"
+            )
+    passes = state.step * plan.passes_per_step / plan.num_images
+    return {"passes": passes, "step": state.step, "learning_rate": rate, "loss": means.pop("total"), **means}
+
+
+def _keep(objective: Objective, state: State, row: dict[str, float], keep: str) -> None:
+    """Append the row, and hold on to the weights if they are the best so far and the best are asked for."""
+    earlier = [r for r in state.rows if r["step"] == state.kept_step]
+    state.rows.append(row)
+    if keep == "last":
+        state.kept_step = state.step
+    elif not earlier or _rank(row) > _rank(earlier[0]):
+        state.kept_step = state.step
+        state.kept = {name: tensor.detach().clone() for name, tensor in objective.state_dict().items()}
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    return row["val_accuracy"], -row["val_loss"]
+
+
+def _device(objective: Objective) -> str:
+    return next(objective.parameters()).device.type

@@ -1,0 +1,61 @@
+"""What is looked at along a run: validation images, and the signs of a run gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.nn import functional as F
+
+from fkt.data.normalize import normalize
+from fkt.data.store import Split
+from fkt.models.classifier import Classifier
+
+COLLAPSED = 0.05
+"""Features whose relative standard deviation (1 where they spread evenly) is below this carry next to nothing."""
+
+Validate = Callable[[], dict[str, float]]
+
+
+def validation(classifier: Classifier, split: Split, batch_size: int, precision: torch.dtype) -> Validate:
+    """Return a function that scores a classifier on plain validation images, all of them.
+
+    It returns ``val_accuracy``, ``val_loss`` (cross-entropy, a mean over images) and ``val_classes``, the number of
+    different classes it predicts; 1 is a constant prediction.
+    """
+
+    @torch.inference_mode()
+    def validate() -> dict[str, float]:
+        classifier.eval()
+        device = next(classifier.parameters()).device
+        logits = []
+        for index in torch.arange(len(split)).split(batch_size):
+            images = normalize(split.images(index).to(device), split.meta.mean, split.meta.std)
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                logits.append(classifier(images).float())
+        classifier.train()
+        scores, labels = torch.cat(logits), split.labels.to(device)
+        predicted = scores.argmax(dim=1)
+        return {
+            "val_accuracy": (predicted == labels).double().mean().item(),
+            "val_loss": F.cross_entropy(scores.double(), labels).item(),
+            "val_classes": float(len(predicted.unique())),
+        }
+
+    return validate
+
+
+def warnings_of(rows: Sequence[dict[str, float]]) -> list[str]:
+    """Say what a learning curve ended in that a person should know: collapse, a constant prediction."""
+    last = rows[-1]
+    found = []
+    if last.get("feature_std", 1.0) < COLLAPSED:
+        found.append(
+            f"the features have collapsed: their standard deviation is {last['feature_std']:.3f} of what evenly spread "
+            "ones have; try a lower learning rate, a larger batch or another SSL method"
+        )
+    if last.get("val_classes", 2.0) == 1.0:
+        found.append(
+            "the classifier calls every validation image the same; try a longer budget or another learning rate"
+        )
+    return found

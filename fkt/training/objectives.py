@@ -1,0 +1,160 @@
+"""The arms of the comparison as objectives, side by side: what differs between them is what stands here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fkt.data.loader import Batch
+from fkt.models.backbones import ResNet
+from fkt.models.classifier import Classifier
+from fkt.params import CrossEntropy
+
+if TYPE_CHECKING:
+    from fkt.ssl.base import Method
+
+
+class Objective(nn.Module, ABC):
+    """What a training run minimizes; it holds everything that is trained."""
+
+    @property
+    @abstractmethod
+    def model(self) -> Classifier | ResNet:
+        """What the run leaves: a classifier, or a backbone alone where no label was seen."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars)."""
+
+    def after_step(self, progress: float) -> None:  # noqa: B027 - most objectives have nothing to do here
+        """Called after each optimizer step with the share of the run that is done, in (0, 1]."""
+
+
+class SupervisedLoss(nn.Module):
+    """Cross-entropy with the label smoothing and class weights that every arm shares."""
+
+    weights: Tensor | None
+
+    def __init__(self, params: CrossEntropy, labels: Tensor, num_classes: int) -> None:
+        """labels: (M,) int64, all labels in the budget; they set the balanced weights M / (K * count)."""
+        super().__init__()
+        weights = None
+        if params.class_weights == "balanced":
+            counts = torch.bincount(labels, minlength=num_classes).float()
+            weights = len(labels) / (num_classes * counts)
+        self.register_buffer("weights", weights, persistent=False)
+        self.label_smoothing = params.label_smoothing
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, K) logits, (B,) int64 labels -> scalar, in float32."""
+        return F.cross_entropy(logits.float(), labels, self.weights, label_smoothing=self.label_smoothing)
+
+
+class Pretrain(Objective):
+    """L_SSL alone."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    @property
+    def model(self) -> ResNet:
+        """See Objective.model."""
+        return self.method.backbone
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See Objective.loss."""
+        output = self.method(batch.views)
+        return {"total": output.loss, "ssl": output.loss.detach(), **_health(output.features), **output.logs}
+
+    def after_step(self, progress: float) -> None:
+        """See Objective.after_step."""
+        self.method.after_step(progress)
+
+
+class Supervised(Objective):
+    """L_CE alone, from fresh weights."""
+
+    def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.cross_entropy = cross_entropy
+
+    @property
+    def model(self) -> Classifier:
+        """See Objective.model."""
+        return self.classifier
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See Objective.loss."""
+        assert batch.images is not None and batch.labels is not None
+        features = self.classifier.backbone(batch.images)
+        loss = self.cross_entropy(self.classifier.head(features), batch.labels)
+        return {"total": loss, "ce": loss.detach(), **_health(features)}
+
+
+class Representational(Supervised):
+    """L_CE alone, from a backbone that Pretrain has trained; all of it goes on training."""
+
+    def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
+        super().__init__(classifier, cross_entropy)
+        classifier.backbone.load_state_dict(pretrained.state_dict())
+
+
+class Functional(Objective):
+    """L = L_CE + lambda * L_SSL on one backbone, in one run (arXiv:2304.01354, Eq. 5)."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        cross_entropy: SupervisedLoss,
+        method: Method,
+        *,
+        ssl_weight: float,
+        classify_views: bool,
+    ) -> None:
+        """classify_views: cross-entropy takes the features of the SSL views instead of a batch of its own."""
+        super().__init__()
+        assert method.backbone is classifier.backbone, "the two losses share one backbone"
+        self.classifier = classifier
+        self.cross_entropy = cross_entropy
+        self.method = method
+        self.ssl_weight = ssl_weight
+        self.classify_views = classify_views
+
+    @property
+    def model(self) -> Classifier:
+        """See Objective.model."""
+        return self.classifier
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See Objective.loss."""
+        output = self.method(batch.views)
+        if self.classify_views:
+            assert batch.view_labels is not None
+            logits, labels = self.classifier.head(output.features), batch.view_labels.repeat(len(batch.views))
+        else:
+            assert batch.images is not None and batch.labels is not None
+            logits, labels = self.classifier(batch.images), batch.labels
+        ce = self.cross_entropy(logits, labels)
+        total = ce + self.ssl_weight * output.loss
+        parts = {"ce": ce.detach(), "ssl": output.loss.detach()}
+        return {"total": total, **parts, **_health(output.features), **output.logs}
+
+    def after_step(self, progress: float) -> None:
+        """See Objective.after_step."""
+        self.method.after_step(progress)
+
+
+@torch.no_grad()
+def _health(features: Tensor) -> dict[str, Tensor]:
+    """Standard deviation of the normalized features, relative to 1 / sqrt(D): about 1 is healthy, 0 is collapse.
+
+    SimSiam (arXiv:2011.10566, Sec. 4.1) reads collapse from this number.
+    """
+    normalized = F.normalize(features.detach().float(), dim=1)
+    return {"feature_std": normalized.std(dim=0).mean() * features.shape[1] ** 0.5}

@@ -1,0 +1,110 @@
+"""Optimizers, parameter groups and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from fkt.params import Training
+
+
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888) with momentum.
+
+    For a weight w of two or more dimensions with gradient g, the step direction is r * (g + wd * w) with
+    r = eta * ||w|| / (||g|| + wd * ||w|| + eps), and 1 where either norm is 0. Tensors of one dimension (biases,
+    normalization) are moved by plain momentum SGD without decay, as SimCLR does. The rate multiplies the momentum
+    buffer (the PyTorch convention), not what goes into it.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        momentum: float,
+        weight_decay: float,
+        trust_coefficient: float,
+        eps: float = 1e-8,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "eps": eps,
+        }
+        super().__init__(params, defaults)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Move every parameter that has a gradient; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, weight.grad, group)
+        return loss
+
+    def _move(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        direction = gradient
+        if weight.ndim > 1:
+            decay = group["weight_decay"]
+            weight_norm, gradient_norm = weight.norm(), gradient.norm()
+            ratio = group["trust_coefficient"] * weight_norm / (gradient_norm + decay * weight_norm + group["eps"])
+            ratio = torch.where((weight_norm > 0) & (gradient_norm > 0), ratio, torch.ones_like(ratio))
+            direction = gradient.add(weight, alpha=decay) * ratio
+        state = self.state[weight]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        buffer = state["momentum_buffer"]
+        buffer.mul_(group["momentum"]).add_(direction)
+        weight.add_(buffer, alpha=-group["lr"])
+
+
+def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
+    """Build the optimizer that a training section names, over all of a module's trainable parameters.
+
+    Weight decay is for weights of two or more dimensions alone.
+    """
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    match training.optimizer:
+        case "sgd":
+            return SGD(groups, lr=training.learning_rate, momentum=training.momentum, fused=True)
+        case "adamw":
+            return AdamW(groups, lr=training.learning_rate, fused=True)
+        case "lars":
+            return LARS(
+                groups,
+                lr=training.learning_rate,
+                momentum=training.momentum,
+                weight_decay=training.weight_decay,
+                trust_coefficient=training.trust_coefficient,
+            )
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_fraction: float) -> float:
+    """Return the rate of a step (from 0): linear rise over the warm-up, then a cosine from the peak to 0.
+
+    The peak is reached at the last step of the warm-up; the rate would be 0 at step ``steps``, which is not taken.
+    """
+    warmup = round(warmup_fraction * steps)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))

@@ -1,0 +1,89 @@
+"""Unfinished runs: saved now and then, taken up again exactly where they were, never mistaken for another run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+SAVE_SECONDS = 20.0
+"""At least this long between two saves, so that short runs do not pay for them."""
+KEEP_SECONDS = 14 * 86400.0
+"""Unfinished runs older than this are removed at the next start."""
+
+
+@dataclass
+class State:
+    """Everything beside weights and optimizer that a run needs to go on."""
+
+    step: int = 0
+    """Steps done."""
+    rows: list[dict[str, float]] = field(default_factory=list)
+    """The learning curve so far."""
+    seconds: float = 0.0
+    """Training time so far, without checks."""
+    kept_step: int = 0
+    """The step whose weights are in ``kept``."""
+    kept: dict[str, Tensor] | None = None
+    """Weights of the best step so far, or None where the last is kept."""
+
+
+def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can say
+    """Return what identifies a run beside its stage, mode and seed: params, inputs, and the code that makes it."""
+    package = Path(__file__).resolve().parents[1]
+    code = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        code.update(path.read_bytes())
+    text = json.dumps({"code": code.hexdigest(), "torch": torch.__version__, **parts}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Resume:
+    """One file that holds an unfinished run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._saved = time.monotonic()
+
+    def load(self, module: nn.Module, optimizer: Optimizer) -> State:
+        """Restore an unfinished run into the module and the optimizer, or return the state of a fresh one."""
+        self._prune()
+        if not self.path.is_file():
+            return State()
+        device = next(module.parameters()).device
+        content = torch.load(self.path, map_location=device, weights_only=True)
+        module.load_state_dict(content["module"])
+        optimizer.load_state_dict(content["optimizer"])
+        return State(**content["state"])
+
+    def save(self, module: nn.Module, optimizer: Optimizer, state: State, *, last: bool) -> None:
+        """Save a run; skipped where the last save is recent, unless it is the last one of a run that saved before."""
+        recent = time.monotonic() - self._saved < SAVE_SECONDS
+        if recent and not (last and self.path.is_file()):
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial)
+        os.replace(partial, self.path)
+        self._saved = time.monotonic()
+
+    def _prune(self) -> None:
+        """Remove long-forgotten runs: a finished run's file stays until then, in case DVC is killed after it."""
+        if self.path.parent.is_dir():
+            for path in self.path.parent.glob("*.pt"):
+                if time.time() - path.stat().st_mtime > KEEP_SECONDS:
+                    path.unlink(missing_ok=True)

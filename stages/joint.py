@@ -1,0 +1,59 @@
+"""``python -m stages.joint SEED``: functional transfer, one run on L = L_CE + lambda * L_SSL."""
+
+from __future__ import annotations
+
+import sys
+
+from fkt.data.keys import seeded
+from fkt.data.loader import Loader
+from fkt.errors import reported
+from fkt.params import load_params
+from fkt.runs import trained_outputs
+from fkt.ssl.methods import build_method
+from fkt.training.objectives import Functional
+from fkt.training.plan import plan_ssl
+from fkt.training.session import open_session
+
+SECTIONS = ("dataset", "lambda", "selection", "labels", "budget", "augment", "model", "ssl", "cross_entropy", "joint")
+
+
+def main(seed: int) -> None:
+    """Train both losses on one backbone."""
+    params = load_params()
+    session = open_session(params, "functional", seed)
+    classifier = session.fresh_classifier(session.fresh_backbone())
+    with seeded(seed, "method"):
+        method = build_method(params.ssl, classifier.backbone)
+    views, images = session.pipeline(params.augment.views), session.pipeline(params.augment.labelled)
+    # With every label known, the views' own features are classified; otherwise labelled images are made views.
+    on_views = params.joint.ce_on == "views"
+    classify_views = on_views and len(session.labelled) == len(session.train)
+    loader = Loader(
+        session.train,
+        session.labelled,
+        num_views=method.num_views,
+        views=views,
+        images=None if classify_views else views if on_views else images,
+        batch_size=params.joint.batch_size,
+        seed=seed,
+    )
+    plan = plan_ssl(
+        params.joint,
+        params.budget,
+        num_images=len(session.train),
+        passes_per_image=method.num_views + (not classify_views),
+        passes=params.budget.passes,
+    )
+    objective = Functional(
+        classifier,
+        session.supervised_loss(),
+        method,
+        ssl_weight=params.ssl_weight,
+        classify_views=classify_views,
+    )
+    session.train_model(objective, loader, plan, SECTIONS)
+
+
+if __name__ == "__main__":
+    with reported(*trained_outputs("functional", int(sys.argv[1]))):
+        main(int(sys.argv[1]))

@@ -1,0 +1,47 @@
+"""``python -m stages.pretrain SEED``: self-supervised pretraining of the backbone on all training images."""
+
+from __future__ import annotations
+
+import sys
+
+from fkt.data.keys import seeded
+from fkt.data.loader import Loader
+from fkt.errors import reported
+from fkt.params import load_params
+from fkt.runs import PRETRAINED, trained_outputs
+from fkt.ssl.methods import build_method
+from fkt.training.objectives import Pretrain
+from fkt.training.plan import plan_ssl
+from fkt.training.session import open_session
+
+SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
+
+
+def main(seed: int) -> None:
+    """Train L_SSL alone and keep the backbone."""
+    params = load_params()
+    session = open_session(params, PRETRAINED, seed)
+    with seeded(seed, "method"):
+        method = build_method(params.ssl, session.fresh_backbone())
+    loader = Loader(
+        session.train,
+        session.labelled,
+        num_views=method.num_views,
+        views=session.pipeline(params.augment.views),
+        images=None,
+        batch_size=params.pretrain.batch_size,
+        seed=seed,
+    )
+    plan = plan_ssl(
+        params.pretrain,
+        params.budget,
+        num_images=len(session.train),
+        passes_per_image=method.num_views,
+        passes=params.budget.passes * params.budget.pretrain_share,
+    )
+    session.train_model(Pretrain(method), loader, plan, SECTIONS)
+
+
+if __name__ == "__main__":
+    with reported(*trained_outputs(PRETRAINED, int(sys.argv[1]))):
+        main(int(sys.argv[1]))

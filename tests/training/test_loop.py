@@ -1,0 +1,166 @@
+"""The loop: it learns, it stops and goes on exactly, it keeps what it is told to, and it notices what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fkt.data.loader import Batch
+from fkt.errors import Diverged
+from fkt.training.loop import Fitted, fit
+from fkt.training.monitor import Validate, warnings_of
+from fkt.training.objectives import Objective
+from fkt.training.plan import Plan
+from fkt.training.resume import Resume, fingerprint
+from tests.training.test_optim import section
+
+TARGET = torch.tensor([[1.0, -2.0, 3.0]])
+
+
+class Regression(Objective):
+    """A convex stand-in for a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1, bias=False)
+        nn.init.zeros_(self.layer.weight)
+        self.progress: list[float] = []
+
+    @property
+    def model(self) -> nn.Module:  # type: ignore[override]
+        return self.layer
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.images is not None
+        error = (self.layer(batch.images) - batch.images @ TARGET.T).square().mean()
+        return {"total": error, "ce": error.detach()}
+
+    def after_step(self, progress: float) -> None:
+        self.progress.append(progress)
+
+
+class Rows:
+    """A loader whose batches are a function of the step, as the real one's are."""
+
+    def __init__(self, stop_at: int | None = None, poison_at: int | None = None) -> None:
+        self.stop_at, self.poison_at = stop_at, poison_at
+
+    def steps(self, start: int, stop: int) -> Iterator[Batch]:
+        for step in range(start, stop):
+            if step == self.stop_at:
+                raise KeyboardInterrupt
+            images = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
+            if step == self.poison_at:
+                images[0, 0] = torch.nan
+            yield Batch(views=(), view_labels=None, images=images, labels=None)
+
+
+def run(
+    objective: Regression,
+    loader: Rows,
+    path: Path,
+    *,
+    steps: int = 40,
+    validate: Validate | None = None,
+    keep: Literal["validation", "last"] = "last",
+) -> Fitted:
+    return fit(
+        objective,
+        loader,  # type: ignore[arg-type]
+        Plan(steps=steps, passes_per_step=8, num_images=16, checks=10),
+        section(optimizer="sgd", learning_rate=0.1, weight_decay=0.0),
+        precision=torch.float32,
+        validate=validate,
+        keep=keep,
+        resume=Resume(path),
+        label="test",
+    )
+
+
+def test_the_loop_learns_and_tells_its_curve_in_passes_per_image(tmp_path: Path) -> None:
+    objective = Regression()
+    fitted = run(objective, Rows(), tmp_path / "run.pt")
+    torch.testing.assert_close(objective.layer.weight, TARGET, rtol=0.05, atol=0.05)
+    assert [row["step"] for row in fitted.rows] == list(range(4, 41, 4))
+    assert fitted.rows[-1]["passes"] == 40 * 8 / 16
+    assert fitted.rows[-1]["loss"] < 0.05 * fitted.rows[0]["loss"]
+    assert fitted.kept_step == 40
+    assert objective.progress == pytest.approx([(step + 1) / 40 for step in range(40)])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    whole, parts = Regression(), Regression()
+    expected = run(whole, Rows(), tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        run(Regression(), Rows(stop_at=22), tmp_path / "parts.pt")
+    fitted = run(parts, Rows(), tmp_path / "parts.pt")
+    assert torch.equal(whole.layer.weight, parts.layer.weight)
+    assert fitted.rows == expected.rows
+    assert len(parts.progress) == 20, "the steps before the last save are not done again"
+
+
+def test_a_finished_run_that_dvc_lost_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    first, again = Regression(), Regression()
+    fitted = run(first, Rows(), tmp_path / "run.pt")
+    assert run(again, Rows(stop_at=0), tmp_path / "run.pt").rows == fitted.rows
+    assert torch.equal(first.layer.weight, again.layer.weight)
+
+
+@pytest.mark.parametrize(("keep", "kept_step"), [("last", 40), ("validation", 12)])
+def test_the_kept_weights_are_those_that_were_asked_for(
+    tmp_path: Path, keep: Literal["validation", "last"], kept_step: int
+) -> None:
+    objective, seen = Regression(), []
+    accuracies = iter([0.1, 0.5, 0.7, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    losses = iter([1.0, 1.0, 0.5, 0.6, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
+
+    def validate() -> dict[str, float]:
+        seen.append(objective.layer.weight.detach().clone())
+        return {"val_accuracy": next(accuracies), "val_loss": next(losses)}
+
+    fitted = run(objective, Rows(), tmp_path / "run.pt", validate=validate, keep=keep)
+    assert fitted.kept_step == kept_step
+    assert torch.equal(objective.layer.weight, seen[kept_step // 4 - 1])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match=r"test: total became nan between step 9 and step 12 of 40; lower"):
+        run(Regression(), Rows(poison_at=10), tmp_path / "run.pt")
+
+
+def test_the_fingerprint_tells_runs_apart() -> None:
+    assert fingerprint(params={"a": 1}) == fingerprint(params={"a": 1}) != fingerprint(params={"a": 2})
+
+
+def test_old_unfinished_runs_are_removed_and_recent_ones_kept(tmp_path: Path) -> None:
+    import os
+
+    for name, age in (("old.pt", 15 * 86400), ("recent.pt", 60)):
+        (tmp_path / name).write_bytes(b"")
+        stat = (tmp_path / name).stat()
+        os.utime(tmp_path / name, (stat.st_atime - age, stat.st_mtime - age))
+    run(Regression(), Rows(), tmp_path / "run.pt")
+    assert {path.name for path in tmp_path.iterdir()} == {"recent.pt"}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"feature_std": 0.01}, "collapsed"),
+        ({"feature_std": 0.9, "val_classes": 1.0}, "calls every validation image the same"),
+    ],
+)
+def test_a_run_gone_wrong_is_said(row: dict[str, float], words: str) -> None:
+    found = warnings_of([{"feature_std": 1.0, "val_classes": 3.0}, row])
+    assert len(found) == 1 and words in found[0]
+
+
+def test_a_healthy_run_is_not_warned_of() -> None:
+    assert warnings_of([{"feature_std": 0.01}, {"feature_std": 0.9, "val_classes": 10.0}]) == []

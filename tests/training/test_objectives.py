@@ -1,0 +1,137 @@
+"""What each arm minimizes, and what lambda does to it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fkt.data.keys import seeded
+from fkt.data.loader import Batch
+from fkt.models.backbones import build_backbone
+from fkt.models.classifier import Classifier
+from fkt.params import SSL, CrossEntropy, Model
+from fkt.ssl.losses import nt_xent
+from fkt.ssl.simclr import SimCLR
+from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
+
+MODEL = Model.model_validate({"backbone": "resnet10", "width": 8, "stem": "small", "weights": "none"})
+PLAIN = CrossEntropy(label_smoothing=0.0, class_weights="none")
+SIMCLR = SSL.model_validate(
+    {"method": "simclr", "projector_hidden": 16, "projector_size": 8, "simclr": {"temperature": 0.5}}
+)
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def classifier(seed: int = 0) -> Classifier:
+    with seeded(seed, "test"):
+        return Classifier(build_backbone(MODEL, 1), 3)
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randn(8, 1, 16, 16, generator=generator) for _ in range(3)]
+    return Batch(views=(images[0], images[1]), view_labels=LABELS, images=images[2], labels=LABELS)
+
+
+def functional(ssl_weight: float, model: Classifier | None = None, *, classify_views: bool = False) -> Functional:
+    model = model or classifier()
+    with seeded(0, "method"):
+        method = SimCLR(model.backbone, SIMCLR)
+    loss = SupervisedLoss(PLAIN, LABELS, 3)
+    return Functional(model, loss, method, ssl_weight=ssl_weight, classify_views=classify_views)
+
+
+def gradients(objective: Functional | Supervised | Pretrain) -> dict[str, Tensor]:
+    objective.loss(batch())["total"].backward()
+    model = objective.model
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def test_functional_with_zero_weight_has_the_supervised_gradient() -> None:
+    joint = functional(0.0)
+    expected = gradients(Supervised(classifier(), SupervisedLoss(PLAIN, LABELS, 3)))
+    found = gradients(joint)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=name)
+    for parameter in joint.method.projector.parameters():  # type: ignore[union-attr]
+        assert parameter.grad is not None and not parameter.grad.any()
+
+
+def test_the_total_is_linear_in_lambda() -> None:
+    losses = {weight: functional(weight).loss(batch()) for weight in (0.0, 0.5, 2.0)}
+    ssl = losses[0.0]["ssl"]
+    for weight, found in losses.items():
+        torch.testing.assert_close(found["total"].detach(), losses[0.0]["ce"] + weight * ssl)
+    assert ssl > 0.1
+
+
+def test_the_functional_gradient_is_the_sum_of_its_parts() -> None:
+    ce, joint = gradients(functional(0.0)), gradients(functional(0.5))
+    model = classifier()
+    with seeded(0, "method"):
+        pretrain = Pretrain(SimCLR(model.backbone, SIMCLR))
+    ssl = gradients(pretrain)
+    for name, gradient in joint.items():
+        part = ssl.get(name.removeprefix("backbone."), torch.zeros(()))
+        torch.testing.assert_close(gradient, ce[name] + 0.5 * part, rtol=1e-4, atol=1e-6)
+
+
+def test_pretraining_minimizes_the_methods_loss_alone() -> None:
+    model = classifier()
+    with seeded(0, "method"):
+        method = SimCLR(model.backbone, SIMCLR)
+    features = copy.deepcopy(model.backbone)(torch.cat(batch().views))
+    z_a, z_b = method.projector(features).chunk(2)
+    torch.testing.assert_close(Pretrain(method).loss(batch())["total"], nt_xent(z_a, z_b, 0.5))
+
+
+def test_cross_entropy_on_the_views_takes_the_features_that_ssl_made() -> None:
+    objective = functional(1.0, classify_views=True)
+    calls = []
+    handle = objective.method.backbone.register_forward_hook(lambda *_: calls.append(1))
+    found = objective.loss(batch())
+    handle.remove()
+    assert len(calls) == 1, "one pass for both losses"
+    model = classifier()
+    logits = model(torch.cat(batch().views))
+    torch.testing.assert_close(found["ce"], F.cross_entropy(logits, LABELS.repeat(2)).detach())
+
+
+def test_representational_starts_from_the_pretrained_backbone_and_the_shared_head() -> None:
+    pretrained = classifier(seed=9).backbone
+    objective = Representational(classifier(), SupervisedLoss(PLAIN, LABELS, 3), pretrained)
+    for name, tensor in objective.model.backbone.state_dict().items():
+        torch.testing.assert_close(tensor, pretrained.state_dict()[name], rtol=0, atol=0)
+    torch.testing.assert_close(objective.model.head.weight, classifier().head.weight, rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in objective.parameters())
+
+
+def test_balanced_weights_give_each_class_the_same_say() -> None:
+    labels = torch.tensor([0] * 6 + [1] * 2)
+    logits = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
+    loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="balanced"), labels, 2)(logits, labels)
+    by_class = [F.cross_entropy(logits[labels == k], labels[labels == k]) for k in (0, 1)]
+    torch.testing.assert_close(loss, (by_class[0] + by_class[1]) / 2)
+
+
+def test_label_smoothing_is_the_mixture_with_the_uniform_target() -> None:
+    logits = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    smooth = SupervisedLoss(CrossEntropy(label_smoothing=0.3, class_weights="none"), LABELS, 3)(logits, LABELS)
+    log_p = logits.log_softmax(1)
+    expected = -(0.7 * log_p[torch.arange(8), LABELS] + 0.1 * log_p.sum(1)).mean()
+    torch.testing.assert_close(smooth, expected)
+
+
+@pytest.mark.parametrize(("features", "expected"), [("spread", 1.0), ("equal", 0.0)])
+def test_feature_std_is_one_for_spread_features_and_zero_for_equal_ones(features: str, expected: float) -> None:
+    from fkt.training.objectives import _health
+
+    made = torch.randn(4096, 32, generator=torch.Generator().manual_seed(0))
+    if features == "equal":
+        made = made[:1].expand(4096, 32)
+    assert _health(made)["feature_std"].item() == pytest.approx(expected, abs=0.02)

@@ -1,0 +1,58 @@
+"""Every arm gets the same number of image passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from fkt.errors import ParamsError
+from fkt.params import Budget, Training
+from fkt.training.plan import Plan, plan_ssl, plan_supervised
+from tests.training.test_optim import section
+
+BUDGET = Budget(passes=30.0, pretrain_share=2 / 3, checks=20)
+
+
+def test_all_arms_spend_the_same_passes_to_within_a_step() -> None:
+    batch = section(batch_size=128)
+    num_images = 1150
+    joint = plan_ssl(batch, BUDGET, num_images=num_images, passes_per_image=3, passes=30.0)
+    pretrain = plan_ssl(batch, BUDGET, num_images=num_images, passes_per_image=2, passes=20.0)
+    finetune = plan_supervised(
+        batch, BUDGET, num_images=num_images, num_labelled=20, spent_passes=pretrain.image_passes
+    )
+    supervised = plan_supervised(batch, BUDGET, num_images=num_images, num_labelled=20)
+    spent = [joint.image_passes, pretrain.image_passes + finetune.image_passes, supervised.image_passes]
+    assert max(abs(passes - 30 * num_images) for passes in spent) <= 3 * 128 / 2
+
+
+def test_the_papers_hundred_epochs_are_three_hundred_passes() -> None:
+    """methods.md 1.6: 100 joint epochs cost what 100 epochs of pretraining and 100 of fine-tuning do."""
+    batch = section(batch_size=100, epochs=100.0)
+    null = section(batch_size=100)
+    budget = Budget(passes=300.0, pretrain_share=2 / 3, checks=20)
+    joint = plan_ssl(batch, budget, num_images=1000, passes_per_image=3, passes=300.0)
+    pretrain = plan_ssl(batch, budget, num_images=1000, passes_per_image=2, passes=200.0)
+    assert joint.image_passes == 300 * 1000 and pretrain.image_passes == 200 * 1000
+    rest = plan_supervised(null, budget, num_images=1000, num_labelled=1000, spent_passes=pretrain.image_passes)
+    assert rest == plan_supervised(batch, budget, num_images=1000, num_labelled=1000)
+    assert plan_supervised(null, budget, num_images=1000, num_labelled=1000).steps == 3 * rest.steps
+
+
+def test_epochs_count_labelled_images_for_a_supervised_run_and_all_images_for_an_ssl_run() -> None:
+    training: Training = section(batch_size=10, epochs=4.0)
+    assert plan_supervised(training, BUDGET, num_images=1000, num_labelled=50).steps == 4 * 5
+    assert plan_ssl(training, BUDGET, num_images=1005, passes_per_image=2, passes=1.0).steps == 4 * 100
+
+
+def test_pretraining_that_spends_everything_is_an_error() -> None:
+    with pytest.raises(ParamsError, match=r"budget.passes: 30.0 \(30000 image passes\) leaves nothing"):
+        plan_supervised(section(), BUDGET, num_images=1000, num_labelled=10, spent_passes=30_000)
+
+
+@pytest.mark.parametrize(("steps", "checks"), [(100, 20), (101, 20), (7, 20), (1, 20), (50, 1)])
+def test_checks_are_even_and_end_with_the_run(steps: int, checks: int) -> None:
+    plan = Plan(steps=steps, passes_per_step=1, num_images=10, checks=checks)
+    looked = [step for step in range(1, steps + 1) if plan.is_check(step)]
+    assert looked[-1] == steps and len(looked) == min(steps, checks)
+    gaps = [b - a for a, b in zip([0, *looked], looked, strict=False)]
+    assert max(gaps) - min(gaps) <= 1
