@@ -15,7 +15,11 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from fkt.errors import did_you_mean, unknown_name
 from fkt.params.base import Frozen, NonNegative, Probability
 
-Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+_Pair = Field(min_length=2, max_length=2)
+Range = Annotated[list[float], _Pair]
+PositiveRange = Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], _Pair]
+ShareRange = Annotated[list[Annotated[float, Field(gt=0, le=1)]], _Pair]
+UnitRange = Annotated[list[Annotated[float, Field(ge=0, le=1)]], _Pair]
 
 
 class Transform(Frozen):
@@ -43,9 +47,9 @@ class RandomResizedCrop(Transform):
     """A random part of the image, resized back to the image's size."""
 
     name: Literal["RandomResizedCrop"]
-    scale: Range
+    scale: ShareRange
     """Share of the image's area."""
-    ratio: Range
+    ratio: PositiveRange
     """Width over height."""
 
 
@@ -73,16 +77,17 @@ class Affine(Transform):
     name: Literal["Affine"]
     rotate: Range
     """Degrees, counter-clockwise."""
-    scale: Range
+    scale: PositiveRange
     """1 keeps the size."""
-    translate_percent: Range
-    """Share of the side, drawn for x and y apart."""
-    shear: Range
+    translate_percent: Annotated[list[Annotated[float, Field(ge=-1, le=1)]], _Pair]
+    """Share of the side, drawn for x and y apart and cut to whole pixels."""
+    shear: Annotated[list[Annotated[float, Field(gt=-45, lt=45)]], _Pair]
     """Degrees, drawn for x and y apart."""
 
 
 class ColorJitter(Transform):
-    """Brightness, contrast, saturation and hue, each by a random factor or shift, in random order."""
+    """Brightness, contrast, saturation and hue, each by a random factor or shift, in random order; one channel has
+    no saturation and no hue."""
 
     name: Literal["ColorJitter"]
     brightness: NonNegative
@@ -92,7 +97,7 @@ class ColorJitter(Transform):
 
 
 class ToGray(Transform):
-    """Luma in every channel."""
+    """Luma in every channel; nothing happens to images of one channel."""
 
     name: Literal["ToGray"]
 
@@ -101,23 +106,23 @@ class GaussianBlur(Transform):
     """Gaussian blur with a random standard deviation."""
 
     name: Literal["GaussianBlur"]
-    sigma_limit: Range
+    sigma_limit: PositiveRange
     """Standard deviation in pixels."""
 
 
 class Solarize(Transform):
-    """Invert what is brighter than the threshold."""
+    """Invert what is at least as bright as the threshold."""
 
     name: Literal["Solarize"]
-    threshold_range: Range
+    threshold_range: UnitRange
     """In [0, 1]."""
 
 
 class GaussNoise(Transform):
-    """Additive Gaussian noise."""
+    """Additive Gaussian noise, independent for each pixel and channel."""
 
     name: Literal["GaussNoise"]
-    std_range: Range
+    std_range: UnitRange
     """Standard deviation in [0, 1]."""
 
 
@@ -125,10 +130,20 @@ class Erasing(Transform):
     """One random rectangle is made black."""
 
     name: Literal["Erasing"]
-    scale: Range
+    scale: ShareRange
     """Share of the image's area."""
-    ratio: Range
+    ratio: PositiveRange
     """Width over height."""
+
+    @model_validator(mode="after")
+    def _fits_a_square(self) -> Erasing:
+        largest = min(self.ratio[0], 1 / self.ratio[1], 1.0)
+        if self.scale[0] > largest:
+            raise ValueError(
+                f"no rectangle of every ratio in {self.ratio} covers {self.scale[0]} of the image; give "
+                f"a scale from at most {largest:.3g}"
+            )
+        return self
 
 
 BATCHED: dict[str, type[Transform]] = {

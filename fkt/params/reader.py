@@ -62,14 +62,12 @@ def read_yaml(path: Path) -> object:
 
 def parse_yaml(text: str, source: str) -> object:
     """Read YAML text; see read_yaml."""
-    loader = _StrictLoader(text)
-    loader.name = source
     try:
+        loader = _StrictLoader(text)
+        loader.name = source
         return loader.get_single_data()
     except yaml.YAMLError as error:
         raise ParamsError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
-    finally:
-        loader.dispose()
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

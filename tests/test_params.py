@@ -1,0 +1,241 @@
+"""The reader of params.yaml: every mistake a hand can make, and the one line that answers it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from fkt.errors import ParamsError
+from fkt.params import load_params, parse_params
+from fkt.params.reader import parse_yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
+NOWHERE = object()
+
+
+def edited(key: str, value: object) -> str:
+    """The shipped file with one value replaced, added or (NOWHERE) removed."""
+    content = yaml.safe_load(SHIPPED)
+    *path, last = [int(part) if part.isdecimal() else part for part in key.split(".")]
+    section = content
+    for part in path:
+        section = section[part]
+    if value is NOWHERE:
+        del section[last]
+    else:
+        section[last] = value
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse_params(parse_yaml(text, "params.yaml"), "params.yaml")
+    return str(caught.value)
+
+
+def with_text(new: str, old: str = "lambda: 1.0") -> str:
+    assert SHIPPED.count(old) == 1, old
+    return SHIPPED.replace(old, new)
+
+
+def test_params_yaml_as_shipped_is_valid() -> None:
+    params = load_params(ROOT / "params.yaml")
+    assert params.dataset == "digits"
+    assert params.ssl_weight == 1.0
+
+
+NUMBERS = [
+    ("lambda", -1, "lambda: -1 is out of range; give at least 0"),
+    ("lambda", -0.5, "lambda: -0.5 is out of range; give at least 0"),
+    ("lambda", "abc", "lambda: 'abc' is text, not a number; give one"),
+    ("lambda", "", "lambda: '' is text, not a number; give one"),
+    ("lambda", "0.5", "lambda: '0.5' is text, not a number; write 0.5, without the quotes"),
+    ("lambda", None, "lambda: None is empty, not a number; give one"),
+    ("lambda", True, "lambda: True is true/false, not a number; give one"),
+    ("lambda", [1.0], "lambda: [1.0] is a list, not a number; give one"),
+    ("lambda", {"a": 1}, "lambda: {'a': 1} is a section, not a number; give one"),
+    ("lambda", float("nan"), "lambda: nan is not finite; give a number"),
+    ("lambda", float("inf"), "lambda: inf is not finite; give a number"),
+    ("pretrain.momentum", float("nan"), "pretrain.momentum: nan is not finite; give a number"),
+    ("augment.views.0.scale", [0.4, float("inf")], "augment.views[0].scale[1]: inf is not finite; give a number"),
+    ("ssl.simclr.temperature", 0.0, "ssl.simclr.temperature: 0.0 is out of range; give more than 0"),
+    ("prepare.val_fraction", 1.0, "prepare.val_fraction: 1.0 is out of range; give less than 1"),
+    ("joint.momentum", 1.5, "joint.momentum: 1.5 is out of range; give at most 1"),
+    ("model.width", 16.5, "model.width: 16.5 is a fraction, not a whole number; give one"),
+    ("model.width", 16.0, "model.width: 16.0 is a fraction, not a whole number; write 16"),
+    ("model.width", True, "model.width: True is true/false, not a whole number; give one"),
+    ("labels.per_class", True, "labels.per_class: True is true/false, not a whole number; give one"),
+    ("labels.per_class", "1e1", "labels.per_class: '1e1' is text, not a whole number; write 10"),
+    ("prepare.image_size", 4, "prepare.image_size: 4 is out of range; give at least 8"),
+    ("pretrain.batch_size", 1, "pretrain.batch_size: 1 is out of range; give at least 2"),
+    ("report.bootstrap_samples", 3, "report.bootstrap_samples: 3 is out of range; give at least 100"),
+]
+CHOICES = [
+    ("dataset", "cifar", "dataset: unknown value 'cifar'; choose from: digits, cifar10, "),
+    ("dataset", "cifar", "; did you mean 'cifar10'?"),
+    ("dataset", None, "dataset: unknown value None; choose from: digits, "),
+    ("model.backbone", "resnet-18", "choose from: resnet10, resnet18, resnet34, resnet50; did you mean 'resnet18'?"),
+    ("joint.optimizer", "adam", "joint.optimizer: unknown value 'adam'; choose from: sgd, adamw, lars; did you mean"),
+    ("modes", ["supervised", "functionl"], "modes[1]: unknown value 'functionl'; choose from: supervised, "),
+    ("prepare.channels", 2, "prepare.channels: unknown value 2; choose from: 1, 3"),
+    ("augment.engine", "kornia", "augment.engine: unknown value 'kornia'; choose from: batched, albumentations"),
+    ("augment.views.1.name", "Afine", "augment: only engine: albumentations takes every transform"),
+    ("augment.views.1.name", "Afine", "unknown transform of engine: batched 'Afine'; choose from: Affine, "),
+    ("augment.views.1.name", "Afine", "; did you mean 'Affine'?"),
+]
+LISTS = [
+    ("seeds", 3, "seeds: 3 is a whole number, not a list; write each item on a line of its own, after '- '"),
+    ("seeds", None, "seeds: None is empty, not a list; "),
+    ("seeds", [], "seeds: []: the list is empty; name at least one"),
+    ("seeds", [0, 1, 0], "seeds: [0, 1, 0]: 0 stands more than once; name each once"),
+    ("seeds", [0, -1], "seeds[1]: -1 is out of range; give at least 0"),
+    ("seeds", [0, "a"], "seeds[1]: 'a' is text, not a whole number; give one"),
+    ("seeds", [0, True], "seeds[1]: True is true/false, not a whole number; give one"),
+    ("modes", [], "modes: []: the list is empty; name at least one"),
+    ("modes", ["functional", "functional"], "functional stands more than once; name each once"),
+    ("augment.views.0.scale", [1.0, 0.4], "augment.views[0]: scale is [1.0, 0.4]; give the smaller number first"),
+    ("augment.views.0.scale", [0.4], "augment.views[0].scale: [0.4] is no range; give two numbers, the smaller one"),
+    ("augment.views.0.scale", [0.1, 0.4, 1.0], "is no range; give two numbers, the smaller one first"),
+    ("augment.views.0.scale", 0.4, "augment.views[0].scale: 0.4 is a fraction, not a list"),
+]
+SHAPES = [
+    ("lambda", NOWHERE, "lambda: missing; add it (the file in git has every key)"),
+    ("ssl", NOWHERE, "ssl: missing; add it"),
+    ("ssl.simclr", NOWHERE, "ssl.simclr: missing; add it"),
+    ("lamda", 0.5, "lamda: unknown key; did you mean 'lambda'?"),
+    ("tag", "x", "tag: unknown key; remove it, or choose from: dataset, lambda, seeds, "),
+    ("joint.learning_rat", 0.1, "joint.learning_rat: unknown key; did you mean 'learning_rate'?"),
+    ("ssl.simclr.temprature", 0.1, "ssl.simclr.temprature: unknown key; did you mean 'temperature'?"),
+    ("augment.views.0.scal", [0.1, 1.0], "augment.views[0].scal: unknown key; did you mean 'scale'?"),
+    ("augment.views.0.p", NOWHERE, "augment.views[0].p: missing; add it"),
+    ("labels", 5, "labels: 5 is a whole number, not a section; write its keys below it, indented"),
+    ("labels", None, "labels: None is empty, not a section; write its keys below it, indented"),
+    ("labels.fraction", 0.1, "labels: per_class and fraction are both set; set one of them to null"),
+    ("prepare.download", "yes", "prepare.download: 'yes' is text; give true or false"),
+    ("prepare.source", 5, "prepare.source: 5 is a whole number, not text; put it in quotes"),
+    ("model.weights", "imagenet", "model: weights: imagenet exist for resnet18, resnet34 and resnet50; choose one"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), NUMBERS + CHOICES + LISTS + SHAPES)
+def test_a_wrong_value_is_answered_with_key_value_and_remedy(key: str, value: object, message: str) -> None:
+    said = complaint(edited(key, value))
+    assert message in said
+    assert said.startswith(f"params.yaml: {key.split('.')[0]}")
+    assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "lambda: 1e-3",
+            "lambda: '1e-3' is text, not a number; write 0.001, for YAML reads it as text without a decimal",
+        ),
+        ("lambda: 1.0\nlambda: 2.0", "params.yaml: the key 'lambda' stands twice, again at line"),
+        ("lambda: 010", "params.yaml: 010 at line "),
+        ("lambda: 1:30", "1:30 at line "),
+        ("lambda: 1_000.0", " is no plain decimal number; write it as one"),
+        ("lambda: 1.0\n[1]: 2", " is no name; write one"),
+        ("lambda: 1.0\n7: 2", "params.yaml: [7]: unknown key; remove it"),
+        ("lambda: 1.0: 2", "params.yaml is not YAML: mapping values are not allowed here"),
+        ("lambda: [1.0", "params.yaml is not YAML: "),
+        ("\tlambda: 1.0", "params.yaml is not YAML: "),
+        ("lambda: 1.0\0", "params.yaml is not YAML: "),
+        ("lambda: *nowhere", "params.yaml is not YAML: found undefined alias"),
+        ("lambda: !!python/name:os.system", "params.yaml is not YAML: could not determine a constructor"),
+    ],
+)
+def test_text_that_readers_would_take_differently_is_refused(text: str, message: str) -> None:
+    said = complaint(with_text(text))
+    assert message in said
+    assert said.count("\n") == 0
+
+
+def test_a_key_that_stands_twice_deep_in_a_section_is_refused() -> None:
+    said = complaint(with_text("  val_fraction: 0.2\n  val_fraction: 0.1", "  val_fraction: 0.2"))
+    assert "the key 'val_fraction' stands twice" in said
+
+
+def test_a_misspelled_key_is_named_before_the_one_that_is_missing_for_it() -> None:
+    assert complaint(with_text("lamda: 1.0")).split("\n") == [
+        "params.yaml: lamda: unknown key; did you mean 'lambda'?",
+        "       params.yaml: lambda: missing; add it (the file in git has every key)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["lambda: 0", "lambda: 2", "lambda: .5", "lambda: 1.", "lambda: 1.0e-3", "lambda: 5.0E+2"]
+)
+def test_plain_numbers_are_read_as_dvc_reads_them(text: str) -> None:
+    ours = parse_params(parse_yaml(with_text(text), "params.yaml"))
+    assert ours.ssl_weight == float(YAML(typ="safe").load(with_text(text))["lambda"]) == float(text.split()[1])
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n", "word\n"])
+def test_a_file_without_keys_is_refused(text: str) -> None:
+    assert complaint(text) == "params.yaml holds no keys; restore it with 'git checkout params.yaml'"
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="is not here; run from the project's root, or restore it"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"lambda: \xff\xfe")
+    with pytest.raises(ParamsError, match="cannot be read: .*can't decode"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("lambda", 0.25), ("seeds", [3, 5]), ("joint.learning_rate", 0.0001), ("labels.per_class", None)]
+)
+def test_a_hand_edit_and_the_same_change_by_dvc_read_alike(key: str, value: object) -> None:
+    """``dvc exp run -S`` loads with ruamel's round trip, sets the key, and dumps; the whole file is rewritten by it."""
+    round_trip = YAML()
+    content = round_trip.load(SHIPPED)
+    *path, last = key.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = value
+    written = io.StringIO()
+    round_trip.dump(content, written)
+    by_dvc = parse_params(parse_yaml(written.getvalue(), "params.yaml"))
+    assert by_dvc == parse_params(parse_yaml(edited(key, value), "params.yaml"))
+    assert "# weight of the SSL loss" in written.getvalue()
+
+
+def test_sections_are_immutable() -> None:
+    params = load_params(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.joint.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        (SHIPPED, 0, ""),
+        (with_text("lambda: abc"), 1, "error: params.yaml: lambda: 'abc' is text, not a number; give one\n"),
+        (None, 1, "error: params.yaml is not here; run from the project's root"),
+    ],
+)
+def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
+    tmp_path: Path, text: str | None, status: int, said: str
+) -> None:
+    shutil.copytree(ROOT / "fkt", tmp_path / "fkt", ignore=shutil.ignore_patterns("__pycache__"))
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "fkt.params"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)
+    assert "Traceback" not in done.stderr
+    assert ("params.yaml: ok" in done.stdout) == (status == 0)
