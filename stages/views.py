@@ -1,0 +1,25 @@
+"""Stage views: draw what the view pipelines make of training images, to judge them by eye before any training.
+
+Usage: python -m stages.views
+"""
+
+from __future__ import annotations
+
+from fkt.data.sheet import draw_sheet, save_sheet
+from fkt.data.store import load_split
+from fkt.errors import reported
+from fkt.params import Params, load_params
+from fkt.runs import FIGURES, prepared_path
+
+
+def main(params: Params) -> None:
+    """Write metrics/figures/views.png from the training images alone."""
+    split = load_split(prepared_path(params.dataset), "train")
+    path = FIGURES / "views.png"
+    save_sheet(path, draw_sheet(split, params.augment))
+    print(f"{path}: {params.dataset}, engine {params.augment.engine}")
+
+
+if __name__ == "__main__":
+    with reported():
+        main(load_params())
