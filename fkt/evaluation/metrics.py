@@ -21,24 +21,24 @@ def scores(probabilities: Probabilities, labels: Labels, bins: int) -> dict[str,
     class, the lowest where several are. bins: of the calibration error.
     Raises ValueError for arrays that do not fit together.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
     _check(probabilities, labels)
-    num_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
+    counts = confusion(labels, predicted, probabilities.shape[1])
+    hits, actual, called = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    by_class = {
+        "precision": _ratio(hits, called),
+        "recall": _ratio(hits, actual),
+        "f1": _ratio(2 * hits, actual + called),
+    }
     result = {
         "accuracy": float(np.mean(predicted == labels)),
-        "balanced_accuracy": balanced_accuracy(confusion(labels, predicted, num_classes)),
-        "quadratic_kappa": quadratic_kappa(labels, predicted, num_classes),
+        "balanced_accuracy": balanced_accuracy(counts),
+        "quadratic_kappa": quadratic_kappa(counts),
         "calibration_error": calibration_error(probabilities, labels, bins),
     }
-    for average in ("macro", "weighted"):
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            labels, predicted, labels=range(num_classes), average=average, zero_division=0
-        )
-        result[f"{average}_precision"] = float(precision)
-        result[f"{average}_recall"] = float(recall)
-        result[f"{average}_f1"] = float(f1)
+    for name, values in by_class.items():
+        result[f"macro_{name}"] = float(values.mean())
+        result[f"weighted_{name}"] = float(values @ actual / len(labels))
     return result
 
 
@@ -56,17 +56,17 @@ def balanced_accuracy(counts: NDArray[np.int64]) -> float:
     return float(np.mean(counts.diagonal()[present] / images[present]))
 
 
-def quadratic_kappa(labels: Labels, predicted: Labels, num_classes: int) -> float:
-    """Cohen's kappa with squared distances between classes as weights (Cohen 1968); for ordered classes.
+def quadratic_kappa(counts: NDArray[np.int64]) -> float:
+    """Cohen's kappa with squared distances between classes as weights (Cohen 1968), from a confusion matrix.
 
-    1 is full agreement, 0 what chance gives. Where all labels and all predictions are one and the same class,
-    chance agrees fully too and kappa is 0/0: 0 is returned, as nothing beyond chance has been shown.
+    For ordered classes; 1 is full agreement, 0 what chance gives. Where all labels and all predictions are one and
+    the same class, chance agrees fully too and kappa is 0/0: 0 is returned, as nothing beyond chance has been shown.
     """
-    from sklearn.metrics import cohen_kappa_score
-
-    if np.ptp(np.concatenate([labels, predicted])) == 0:
-        return 0.0
-    return float(cohen_kappa_score(labels, predicted, labels=range(num_classes), weights="quadratic"))
+    positions = np.arange(len(counts))
+    distances = np.square(positions[:, None] - positions[None, :])
+    by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    expected = float((distances * by_chance).sum())
+    return 1 - float((distances * counts).sum()) / expected if expected > 0 else 0.0
 
 
 def calibration_error(probabilities: Probabilities, labels: Labels, bins: int) -> float:
@@ -83,6 +83,11 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int) -
     member = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
     gaps = np.bincount(member, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Divide class by class; 0 where there is nothing to divide by."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
 def _check(probabilities: Probabilities, labels: Labels) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.eager import eager
 from fkt.params import Evaluate
 
 CHUNK_ELEMENTS = 2**24
@@ -89,7 +90,7 @@ def linear_predict(
     labels = train_labels.to(train.device)
     weight = train.new_zeros(num_classes, train.shape[1], requires_grad=True)
     bias = train.new_zeros(num_classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
+    optimizer = eager(torch.optim.LBFGS)(
         [weight, bias],
         max_iter=iterations,
         tolerance_grad=1e-7,

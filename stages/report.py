@@ -1,0 +1,52 @@
+"""Stage report: the comparison as numbers, a page, figures and plot data, from what the runs left behind.
+
+Usage: python -m stages.report
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fkt.errors import reported
+from fkt.evaluation import plot_data
+from fkt.evaluation.arms import read_arms, read_meta, read_pretrained
+from fkt.evaluation.confusion_figure import draw_confusion
+from fkt.evaluation.drawn_maps import read_maps
+from fkt.evaluation.figures import draw_accuracy, draw_curves
+from fkt.evaluation.maps_figure import draw_maps
+from fkt.evaluation.report import Findings, headline, render
+from fkt.evaluation.summary import ORDER, compare_arms, summarize
+from fkt.params import Params, load_params
+from fkt.runs import FIGURES, METRICS, PRETRAINED
+
+
+def main(params: Params) -> None:
+    """Write everything under metrics/ that a person or ``dvc metrics`` and ``dvc plots`` read."""
+    modes = sorted(params.modes, key=ORDER.index)
+    arms = read_arms(params.dataset, list(modes), params.seeds)
+    pretrained = read_pretrained(params.dataset, params.seeds) if "representational" in modes else []
+    findings = Findings(params, read_meta(params.dataset), arms, pretrained, compare_arms(arms, params.report))
+    classes = findings.meta["classes"]
+    drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]
+
+    METRICS.mkdir(exist_ok=True)
+    summary = summarize(arms, pretrained, findings.comparisons)
+    _write(METRICS / "summary.json", json.dumps(summary, indent=2) + "\n")
+    _write(METRICS / "report.md", render(findings))
+    _write(METRICS / "curves.csv", plot_data.curve_rows(arms).to_csv(index=False, lineterminator="\n"))
+    _write(METRICS / "confusion.csv", plot_data.confusion_rows(arms, classes).to_csv(index=False, lineterminator="\n"))
+    draw_accuracy(arms, findings.title, FIGURES / "accuracy.png")
+    draw_curves(arms, findings.title, FIGURES / "curves.png")
+    draw_confusion(arms, classes, findings.title, FIGURES / "confusion.png")
+    draw_maps(drawn, classes, params.cam.images, findings.title, FIGURES / "maps.png")
+    print(f"\n{headline(findings)}\n\nThe whole report: {METRICS / 'report.md'}; its figures: {FIGURES}/*.png")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with reported():
+        main(load_params())
