@@ -66,5 +66,6 @@ def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torc
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=list(TRAINED_BY))
+    arguments = parser.parse_args()
     with reported():
-        main(parser.parse_args().mode, load_params())
+        main(arguments.mode, load_params())

@@ -6,8 +6,8 @@ import sys
 
 from fkt.errors import reported
 from fkt.models.checkpoint import load_backbone
-from fkt.params import load_params
-from fkt.runs import PRETRAINED, Run, trained_outputs
+from fkt.params import Params, load_params
+from fkt.runs import PRETRAINED, Run
 from fkt.training.objectives import Representational
 from fkt.training.plan import plan_supervised
 from fkt.training.session import open_session
@@ -15,9 +15,8 @@ from fkt.training.session import open_session
 SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "finetune")
 
 
-def main(seed: int) -> None:
+def main(seed: int, params: Params) -> None:
     """Train all of the pretrained backbone and a new head on the labelled images."""
-    params = load_params()
     session = open_session(params, "representational", seed)
     start = Run(params.dataset, PRETRAINED, seed).model
     pretrained, card = load_backbone(start)
@@ -35,5 +34,5 @@ def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    with reported(*trained_outputs("representational", int(sys.argv[1]))):
-        main(int(sys.argv[1]))
+    with reported():
+        main(int(sys.argv[1]), load_params())

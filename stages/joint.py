@@ -7,8 +7,7 @@ import sys
 from fkt.data.keys import seeded
 from fkt.data.loader import Loader
 from fkt.errors import reported
-from fkt.params import load_params
-from fkt.runs import trained_outputs
+from fkt.params import Params, load_params
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
@@ -17,9 +16,8 @@ from fkt.training.session import open_session
 SECTIONS = ("dataset", "lambda", "selection", "labels", "budget", "augment", "model", "ssl", "cross_entropy", "joint")
 
 
-def main(seed: int) -> None:
+def main(seed: int, params: Params) -> None:
     """Train both losses on one backbone."""
-    params = load_params()
     session = open_session(params, "functional", seed)
     classifier = session.fresh_classifier(session.fresh_backbone())
     with seeded(seed, "method"):
@@ -36,6 +34,7 @@ def main(seed: int) -> None:
         images=None if classify_views else views if on_views else images,
         batch_size=params.joint.batch_size,
         seed=seed,
+        device=session.device,
     )
     plan = plan_ssl(
         params.joint,
@@ -55,5 +54,5 @@ def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    with reported(*trained_outputs("functional", int(sys.argv[1]))):
-        main(int(sys.argv[1]))
+    with reported():
+        main(int(sys.argv[1]), load_params())

@@ -3,13 +3,12 @@
 from fkt.data.prepare import prepare
 from fkt.data.summary import class_table, remarks
 from fkt.errors import reported
-from fkt.params import load_params
+from fkt.params import Params, load_params
 from fkt.runs import prepared_path
 
 
-def main() -> None:
+def main(params: Params) -> None:
     """Prepare the dataset that params.yaml names, and print what came of it."""
-    params = load_params()
     target = prepared_path(params.dataset)
     meta = prepare(params.dataset, params.prepare, target)
     for line in remarks(meta):
@@ -20,4 +19,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with reported():
-        main()
+        main(load_params())

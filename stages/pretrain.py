@@ -7,8 +7,8 @@ import sys
 from fkt.data.keys import seeded
 from fkt.data.loader import Loader
 from fkt.errors import reported
-from fkt.params import load_params
-from fkt.runs import PRETRAINED, trained_outputs
+from fkt.params import Params, load_params
+from fkt.runs import PRETRAINED
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
 from fkt.training.plan import plan_ssl
@@ -17,9 +17,8 @@ from fkt.training.session import open_session
 SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
 
 
-def main(seed: int) -> None:
+def main(seed: int, params: Params) -> None:
     """Train L_SSL alone and keep the backbone."""
-    params = load_params()
     session = open_session(params, PRETRAINED, seed)
     with seeded(seed, "method"):
         method = build_method(params.ssl, session.fresh_backbone())
@@ -31,6 +30,7 @@ def main(seed: int) -> None:
         images=None,
         batch_size=params.pretrain.batch_size,
         seed=seed,
+        device=session.device,
     )
     plan = plan_ssl(
         params.pretrain,
@@ -43,5 +43,5 @@ def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    with reported(*trained_outputs(PRETRAINED, int(sys.argv[1]))):
-        main(int(sys.argv[1]))
+    with reported():
+        main(int(sys.argv[1]), load_params())

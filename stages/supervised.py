@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from fkt.errors import reported
-from fkt.params import load_params
-from fkt.runs import trained_outputs
+from fkt.params import Params, load_params
 from fkt.training.objectives import Supervised
 from fkt.training.plan import plan_supervised
 from fkt.training.session import open_session
@@ -14,9 +13,8 @@ from fkt.training.session import open_session
 SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "supervised")
 
 
-def main(seed: int) -> None:
+def main(seed: int, params: Params) -> None:
     """Train on the labelled images alone, for as many image passes as the other arms get."""
-    params = load_params()
     session = open_session(params, "supervised", seed)
     classifier = session.fresh_classifier(session.fresh_backbone())
     plan = plan_supervised(
@@ -27,5 +25,5 @@ def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    with reported(*trained_outputs("supervised", int(sys.argv[1]))):
-        main(int(sys.argv[1]))
+    with reported():
+        main(int(sys.argv[1]), load_params())

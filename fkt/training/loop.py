@@ -29,8 +29,10 @@ class Fitted:
     """The learning curve, one row a check."""
     kept_step: int
     """The step whose weights the objective now holds."""
-    seconds: float
-    """Training time without checks."""
+    train_seconds: float
+    """Spent on steps."""
+    check_seconds: float
+    """Spent on validation."""
 
 
 class _Means:
@@ -79,7 +81,7 @@ def fit(
             group["lr"] = rate
         with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
             losses = objective.loss(batch)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        losses["total"].backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         state.step += 1
@@ -88,16 +90,18 @@ def fit(
         row = None
         if plan.is_check(state.step):
             row = _check(means.take(), state, plan, rate, label)
-            state.seconds += time.perf_counter() - began
+            stopped = time.perf_counter()
+            state.train_seconds += stopped - began
             row.update(validate() if validate is not None else {})
             _keep(objective, state, row, keep)
+            state.check_seconds += time.perf_counter() - stopped
             resume.save(objective, optimizer, state, last=state.step == plan.steps)
             began = time.perf_counter()
         progress.update(state.step, row)
     progress.close()
     if state.kept is not None:
         objective.load_state_dict(state.kept)
-    return Fitted(state.rows, state.kept_step, state.seconds)
+    return Fitted(state.rows, state.kept_step, state.train_seconds, state.check_seconds)
 
 
 def _check(means: dict[str, float], state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:

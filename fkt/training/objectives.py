@@ -30,7 +30,7 @@ class Objective(nn.Module, ABC):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars)."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027 - most objectives have nothing to do here
+    def after_step(self, progress: float) -> None:
         """Called after each optimizer step with the share of the run that is done, in (0, 1]."""
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from fkt.eager import eager
 from fkt.params import Training
 
 
@@ -86,11 +87,11 @@ def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
     ]
     match training.optimizer:
         case "sgd":
-            return SGD(groups, lr=training.learning_rate, momentum=training.momentum, fused=True)
+            return eager(SGD)(groups, lr=training.learning_rate, momentum=training.momentum, fused=True)
         case "adamw":
-            return AdamW(groups, lr=training.learning_rate, fused=True)
+            return eager(AdamW)(groups, lr=training.learning_rate, fused=True)
         case "lars":
-            return LARS(
+            return eager(LARS)(
                 groups,
                 lr=training.learning_rate,
                 momentum=training.momentum,

@@ -28,8 +28,10 @@ class State:
     """Steps done."""
     rows: list[dict[str, float]] = field(default_factory=list)
     """The learning curve so far."""
-    seconds: float = 0.0
-    """Training time so far, without checks."""
+    train_seconds: float = 0.0
+    """Time spent on steps so far."""
+    check_seconds: float = 0.0
+    """Time spent on validation so far."""
     kept_step: int = 0
     """The step whose weights are in ``kept``."""
     kept: dict[str, Tensor] | None = None

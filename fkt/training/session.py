@@ -22,6 +22,7 @@ from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precisio
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, save_model
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Params, Training, Transform
 from fkt.runs import Run
 from fkt.training.loop import Fitted, fit
@@ -91,6 +92,7 @@ class Session:
             images=labelled,
             batch_size=batch_size,
             seed=self.run.seed,
+            device=self.device,
         )
 
     def train_model(
@@ -163,13 +165,14 @@ class Session:
             print(f"warning: {self.run.stage} s{self.run.seed}: {warning}", flush=True)
 
     def _cost(self, backbone: ResNet, fitted: Fitted, plan: Plan, found: list[str]) -> dict[str, Any]:
-        per_pass = 3 * forward_flops(backbone, self.meta)
+        image = torch.zeros(1, self.meta.channels, self.meta.image_size, self.meta.image_size, device=self.device)
+        per_pass = 3 * forward_flops(backbone, image)  # forward, and backward as twice that, the usual convention
         return {
             "image_passes": plan.image_passes,
             "flops_per_pass": per_pass,
             "flops": per_pass * plan.image_passes,
-            "seconds": fitted.seconds,
-            "images_per_second": plan.image_passes / fitted.seconds,
+            "seconds": fitted.train_seconds + fitted.check_seconds,
+            "images_per_second": plan.image_passes / fitted.train_seconds,
             "peak_memory_mb": peak_memory_mb(self.device),
             "steps": plan.steps,
             "device": device_name(self.device),
@@ -188,23 +191,6 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     train, val = load_split(run.prepared, "train", device), load_split(run.prepared, "val", device)
     labelled = labelled_index(train.labels, params.labels, seed)
     return Session(params, run, device, pick_precision(device), train, val, labelled)
-
-
-def forward_flops(backbone: ResNet, meta: Meta) -> int:
-    """Count the floating-point operations of one image's forward pass; a multiplication and its addition are two.
-
-    Forward and backward together are counted as three times that, the usual convention.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    device = next(backbone.parameters()).device
-    image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=device)
-    training = backbone.training
-    backbone.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        backbone(image)
-    backbone.train(training)
-    return int(counter.get_total_flops())
 
 
 def _sections(params: Params, sections: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fkt.errors import CheckpointError
 from fkt.models.backbones import BACKBONES, build_backbone
 from fkt.models.checkpoint import transfer_weights
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Model
 
 
@@ -80,3 +81,17 @@ def test_every_tensor_is_accounted_for() -> None:
         transfer_weights(backbone, {**backbone.state_dict(), "fc.bias": torch.zeros(3)})
     with pytest.raises(CheckpointError, match=r"conv1.weight is \(8, 3, 3, 3\) in the file and \(8, 1, 3, 3\)"):
         transfer_weights(backbone, {**backbone.state_dict(), "conv1.weight": torch.zeros(8, 3, 3, 3)})
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("stem", ["small", "imagenet"])
+def test_flops_are_those_that_torch_counts(name: str, stem: str) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    backbone = build_backbone(model(name, width=16, stem=stem), 3)
+    image = torch.zeros(1, 3, 32, 32)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        backbone.eval()(image)
+    backbone.train()
+    assert forward_flops(backbone, image) == counter.get_total_flops()
+    assert backbone.training and not any(module._forward_hooks for module in backbone.modules())
