@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 
 class UserError(Exception):
@@ -51,25 +50,26 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def reported(*outputs: Path) -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn a UserError into one clear message on standard error and exit status 1.
 
-    outputs: what the stage writes. DVC deletes a stage's outputs before it starts the command; where the command then
-    finds that it cannot even begin, they are taken back out of DVC's cache, so that a mistake costs no result.
+    DVC deletes a stage's outputs before it starts the command. Where the command then finds that it cannot go on, they
+    are taken back out of DVC's cache, so that a mistake costs no result.
     """
     try:
         yield
     except UserError as error:
         sys.stdout.flush()
-        _restore(outputs)
+        _restore_outputs()
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; what was finished is kept, and the next run goes on from the last saved check")
 
 
-def _restore(outputs: tuple[Path, ...]) -> None:
-    if not outputs or "DVC_ROOT" not in os.environ:
-        return
-    command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", *map(str, outputs)]
-    # Fails where nothing was ever made, and then there is nothing to restore: the message below is the one to see.
-    subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own arguments
+def _restore_outputs() -> None:
+    """Check out what the stage that DVC is running last left, if it ever left anything."""
+    stage = os.environ.get("DVC_STAGE")
+    if stage is not None:
+        command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", stage]
+        # It fails where nothing was ever made, and then there is nothing to restore.
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own arguments

@@ -77,12 +77,6 @@ class Run:
         return root / ".ckpt" / f"{self.stage}-{self.mode}-{self.seed}-{fingerprint}.pt"
 
 
-def trained_outputs(mode: str, seed: int) -> tuple[Path, Path]:
-    """What the training stage of a mode and seed writes; the same for every dataset."""
-    run = Run("", mode, seed)
-    return run.model, run.log
-
-
 def maps_path(mode: str) -> Path:
     """Activation maps of a mode, over the images that every mode draws (npz)."""
     return METRICS / "maps" / f"{mode}.npz"

@@ -37,5 +37,5 @@ class Method(nn.Module, ABC):
     def forward(self, views: tuple[Tensor, ...]) -> SSLOutput:
         """views: V tensors (B, C, H, W); row i of each comes from image i."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027 - most methods have nothing to do here
+    def after_step(self, progress: float) -> None:
         """Update what no gradient updates; progress goes from 0 (exclusive) to 1 over the run."""
