@@ -1,0 +1,52 @@
+# make repro    everything needed, from a fresh clone to the table
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+
+# .venv/.repro and .venv/.test say which requirements are installed; a second run installs nothing.
+.PHONY: help repro test check bench clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+	@echo "PYTHON=... names another interpreter for the environment (Python 3.11 to 3.13)."
+
+repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, dvc repro, show the table
+	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository; run 'git init' first" >&2; exit 1; }
+	@$(BIN)/python -m fkt.params
+	@start=$$(date +%s); \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro || exit 1; \
+	echo "pipeline: $$(($$(date +%s) - start)) s"
+	@awk '/^\|/ {print; table = 1; next} table {exit}' metrics/report.md
+
+test: $(VENV)/.test check ## Check, then run the tests that are not slow
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/.test ## Lint, format, types, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/codespell
+
+bench: $(VENV)/.test ## Measure against peers and against the machine's limit
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
+
+clean: ## Remove the caches of Python and of the tools; never data, models, results or DVC's cache
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache
+	@find . -name .git -prune -o -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	{ echo "error: fkt needs Python 3.11 to 3.13, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo not there);" \
+	"name another one: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.repro: requirements.txt | $(BIN)/python
+	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \
+	$(PIP) -r requirements.txt || exit 1; \
+	touch $@; echo "environment: $$(($$(date +%s) - start)) s"
+
+$(VENV)/.test: requirements.txt requirements-dev.txt | $(BIN)/python
+	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \
+	$(PIP) -r requirements-dev.txt || exit 1; \
+	touch $(VENV)/.repro $@; echo "environment: $$(($$(date +%s) - start)) s"

@@ -1,0 +1,124 @@
+"""What every test runs under: no display, no network, two threads; and a copy of the project for end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("fkt", "stages", "presets", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is first imported; a test process must not take a machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked gpu where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="there is no GPU here"))
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test fail that would leave the machine; sockets to the machine itself stay."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        local = self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1", "localhost")
+        if not local:
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)
+
+    def refused(self: socket.socket, address: Any) -> NoReturn:
+        raise AssertionError(f"a test tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", refused)
+
+
+class Project:
+    """A copy of the project in a folder of its own, under git and DVC, without raw data or results."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "FKT_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()},
+        }
+        for name in ("DVC_ROOT", "DVC_STAGE", "FKT_DEVICE", "FKT_PRECISION", "FKT_WORKERS"):
+            self.environment.pop(name, None)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's root; with ``check``, fail with its output where it fails."""
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m ...`` in the project."""
+        return self.run(sys.executable, "-m", *arguments, check=check)
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run dvc in the project."""
+        return self.python("dvc", *arguments, check=check)
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+
+IDENTITY = {"NAME": "Test", "EMAIL": "test@example.org"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project's code, params.yaml, dvc.yaml and presets in a fresh repository with one commit."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def project_factory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
+    """For tests that share one project: a module-scoped fixture calls this once."""
+    return lambda: make_project(tmp_path_factory.mktemp("project") / "project")
+
+
+def make_project(root: Path) -> Project:
+    """Copy the project to a folder that does not exist yet."""
+    root.mkdir()
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / name)
+    (root / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
+    made = Project(root)
+    made.run("git", "init", "--quiet", "--initial-branch", "main")
+    made.commit("start")
+    return made
