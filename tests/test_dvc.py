@@ -1,0 +1,81 @@
+"""dvc.yaml against the code: stages, paths and parameters agree."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from fkt.params import load_params
+from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
+from tests.conftest import ROOT
+from tests.imports import stage_definitions, stage_module
+
+STAGES = stage_definitions()
+TRAINING = {stage: mode for mode, stage in TRAINED_BY.items()}
+
+
+def listed(names: list[object]) -> set[str]:
+    """Outputs or plots as paths; an entry with options is a mapping of one key."""
+    return {next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in names}
+
+
+def test_each_stage_is_a_file_of_its_name() -> None:
+    modules = {stage_module(stage).removeprefix("stages.") for stage in STAGES.values()}
+    files = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert modules == files
+    for name, stage in STAGES.items():
+        assert name.split("-")[0] == stage_module(stage).removeprefix("stages.")
+
+
+@pytest.mark.parametrize("stage", sorted(TRAINING))
+def test_a_training_stage_writes_where_runs_are_kept(stage: str) -> None:
+    run = Run("", TRAINING[stage], 7)
+    expected = {str(path).replace("s7", "s${item.seed}") for path in (run.model, run.log)}
+    assert listed(STAGES[stage]["outs"]) == expected
+    assert STAGES[stage]["matrix"] == {"seed": "${seeds}"}
+    assert str(prepared_path("${dataset}")) in listed(STAGES[stage]["deps"])
+
+
+@pytest.mark.parametrize("stage", sorted(TRAINING))
+def test_a_training_stage_depends_on_the_params_that_its_fingerprint_holds(stage: str) -> None:
+    sections = importlib.import_module(f"stages.{stage}").SECTIONS
+    assert {str(name).split(".")[0] for name in STAGES[stage]["params"]} == set(sections)
+    assert sections[-1] == stage
+
+
+def test_finetune_starts_from_the_pretrained_backbone_of_its_seed() -> None:
+    model = Run("digits", PRETRAINED, 7).model
+    assert str(model).replace("s7", "s${item.seed}") in listed(STAGES["finetune"]["deps"])
+
+
+def test_evaluation_and_maps_are_where_the_report_looks() -> None:
+    assert listed(STAGES["evaluate"]["outs"]) == {str(Run("", "${item.mode}", 0).results.parent)}
+    assert listed(STAGES["cam"]["outs"]) == {str(maps_path("${item.mode}"))}
+    assert listed(STAGES["evaluate-pretrained"]["outs"]) == {str(Run("", PRETRAINED, 0).results.parent)}
+    assert listed(STAGES["cam-pretrained"]["outs"]) == {str(maps_path(PRETRAINED))}
+
+
+def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:
+    assert {name for name, stage in STAGES.items() if "lambda" in listed(stage["params"])} == {"joint", "report"}
+
+
+def test_training_outputs_are_plain_and_cached_so_that_dvc_can_bring_them_back() -> None:
+    for name in ("prepare", *TRAINING, "evaluate", "cam"):
+        assert all(isinstance(out, str) for out in STAGES[name]["outs"])
+
+
+def test_every_parameter_matters_to_some_stage() -> None:
+    """A key that no stage lists could be edited without any effect."""
+    names = {str(name) for stage in STAGES.values() for name in stage["params"]}
+    for section, value in load_params(ROOT / "params.yaml").model_dump(by_alias=True).items():
+        keys = {section, *(f"{section}.{key}" for key in value)} if isinstance(value, dict) else {section}
+        assert names & keys, f"{section} is listed by no stage"
+
+
+def test_every_output_that_git_does_not_keep_is_ignored() -> None:
+    ignored = (ROOT / ".gitignore").read_text().split()
+    for stage in STAGES.values():
+        for out in stage.get("outs", []):
+            if isinstance(out, str):
+                assert any(out.startswith(pattern.strip("/")) for pattern in ignored), out
