@@ -21,12 +21,13 @@ from tests.imports import (
 
 STAGES = stage_definitions()
 SOURCES = sorted(path.relative_to(ROOT) for room in ("fkt", "stages") for path in (ROOT / room).rglob("*.py"))
-GROUND = {"params", "errors", "runs", "hardware"}
+GROUND = {"params", "errors", "runs", "hardware", "eager"}
 """What every room may stand on."""
 MAY_IMPORT = {
     "errors": set(),
     "runs": {"errors"},
     "hardware": {"errors"},
+    "eager": set(),
     "params": {"errors"},
     "data": GROUND,
     "models": GROUND | {"data"},

@@ -88,8 +88,9 @@ def test_git_ignores_every_cached_output_so_that_dvc_adds_no_pattern() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this copy of the project is no git repository")
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    outs = [out for stage in content["stages"].values() for out in stage.get("outs") or []]
-    assert len(outs) >= 8 and all(isinstance(out, str) for out in outs)
+    entries = [out for stage in content["stages"].values() for out in stage.get("outs") or []]
+    outs = [out for out in entries if isinstance(out, str)]  # the others have cache: false, and git keeps them
+    assert len(outs) >= 8
     for out in outs:
         path = re.sub(r"\$\{[^}]*\}", "x", out)
         done = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False)

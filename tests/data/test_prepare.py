@@ -247,11 +247,12 @@ def test_meta_names_no_machine_and_no_time(raw, tmp_path):
 
 
 def test_the_stage_prepares_the_default_dataset_and_lists_its_classes(tmp_path, monkeypatch, capsys):
+    from fkt.params import load_params
     from stages.prepare import main
 
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    main()
+    main(load_params())
     meta = load_meta(Path("data/digits"))
     assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 1151, "val": 287, "test": 359}
     lines = capsys.readouterr().out.splitlines()
