@@ -215,3 +215,14 @@ def test_dvc_accepts_dvc_yaml_and_its_stages_are_those_of_the_params(project: Pr
 def test_no_test_can_reach_the_network() -> None:
     with socket.socket(socket.AF_INET) as away, pytest.raises(AssertionError, match="tried to reach"):
         away.connect(("192.0.2.1", 80))
+
+
+@pytest.mark.parametrize("name", ["params.yaml", *sorted(f"presets/{p.name}" for p in (ROOT / "presets").glob("*"))])
+def test_dvc_rewrites_params_as_they_are_so_that_an_experiment_changes_one_line(name: str, tmp_path: Path) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    text = (ROOT / name).read_text()
+    copy = tmp_path / "params.yaml"
+    copy.write_text(text)
+    apply_overrides(copy, [f"budget.passes={yaml.safe_load(text)['budget']['passes']}"])
+    assert copy.read_text() == text

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fkt.evaluation.arms import Arm
-from fkt.evaluation.statistics import Comparison, compare, holm
+from fkt.evaluation.statistics import Comparison, compare
 from fkt.params import Report
 from fkt.runs import PRETRAINED
 
@@ -29,6 +29,8 @@ METRICS = {
     "linear_accuracy": "linear_accuracy",
 }
 """Names in the summary, and in the results of a run; precision, recall and F1 are means over classes (macro)."""
+SPREAD = ("accuracy", "precision", "recall")
+"""Metrics whose deviation is in the summary too; the report has all of them."""
 DIGITS = 5
 """Decimals in metrics/summary.json: far below any deviation, and stable to read in a diff."""
 P_DIGITS = 3
@@ -129,15 +131,10 @@ def summarize(
         }
     if pretrained:
         summary[PRETRAINED] = _metrics(pretrained) | {"seeds": len(pretrained)}
-    adjusted = holm([comparison.p_images for comparison in comparisons])
-    for comparison, p_adjusted in zip(comparisons, adjusted, strict=True):
-        differences = {
-            "difference": comparison.difference,
-            "difference_std": comparison.difference_std,
-            "low": comparison.low,
-            "high": comparison.high,
-        }
-        p_values = {"p_images": comparison.p_images, "p_images_holm": p_adjusted, "p_seeds": comparison.p_seeds}
+    for comparison in comparisons:
+        differences = {"difference": comparison.difference, "low": comparison.low, "high": comparison.high}
+        # Not Holm's: it depends on all comparisons, so that one arm's change would show in rows of the others.
+        p_values = {"p_images": comparison.p_images, "p_seeds": comparison.p_seeds}
         summary[f"{comparison.name_a}_minus_{comparison.name_b}"] = {
             name: round(value, DIGITS) for name, value in differences.items() if math.isfinite(value)
         } | {name: float(f"{p:.{P_DIGITS}g}") for name, p in p_values.items() if math.isfinite(p)}
@@ -151,7 +148,7 @@ def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
         if found is None:
             continue
         numbers[name] = round(found.mean, DIGITS)
-        if found.std is not None:
+        if found.std is not None and name in SPREAD:
             numbers[f"{name}_std"] = round(found.std, DIGITS)
     return numbers
 

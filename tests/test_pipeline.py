@@ -1,0 +1,123 @@
+"""The pipeline as its user runs it: dvc repro, an experiment on lambda, an edit, a mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Project
+
+FUNCTIONAL = {"joint@0", "evaluate@functional", "cam@functional", "report"}
+
+
+def ran(output: str) -> set[str]:
+    """Stages whose command was run, out of what dvc prints."""
+    return set(re.findall(r"^Running stage '(.+)':", output, re.MULTILINE))
+
+
+def replace(project: Project, name: str, before: str, after: str) -> None:
+    """Edit one place in a file of the project."""
+    path = project.root / name
+    text = path.read_text()
+    assert text.count(before) == 1, f"{name}: '{before}' stands {text.count(before)} times"
+    path.write_text(text.replace(before, after))
+
+
+@pytest.fixture(scope="module")
+def finished(project_factory: Callable[[], Project]) -> Project:
+    """The smallest comparison, run and committed."""
+    project = project_factory()
+    project.python("fkt.preset", "digits", "smoke")
+    project.dvc("repro")
+    project.commit("smoke")
+    return project
+
+
+def test_the_pipeline_runs_from_nothing_and_then_has_nothing_to_do(finished: Project) -> None:
+    summary = json.loads((finished.root / "metrics/summary.json").read_text())
+    assert {"supervised", "representational", "functional"} <= set(summary)
+    assert ran(finished.dvc("repro").stdout) == set()
+    assert finished.run("git", "status", "--porcelain").stdout == "", "DVC adds nothing of its own to git"
+
+
+def test_lambda_trains_the_joint_runs_alone_and_going_back_trains_nothing(finished: Project) -> None:
+    done = finished.dvc("exp", "run", "-S", "lambda=0.5")
+    assert ran(done.stdout) == FUNCTIONAL
+    changed = json.loads(finished.dvc("metrics", "diff", "--json").stdout)["metrics/summary.json"]
+    assert changed and all("functional" in name for name in changed)
+    diff = finished.run("git", "diff", "--numstat", "params.yaml").stdout.split()
+    assert diff[:2] == ["1", "1"], "an experiment edits one line of params.yaml"
+    back = ran(finished.dvc("exp", "run", "-S", "lambda=1.0").stdout)
+    assert back <= {"report"}
+    assert finished.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) -> None:
+    weights = finished.root / "models/functional/s0/weights.safetensors"
+    before = weights.read_bytes()
+    failed = finished.dvc("exp", "run", "-S", "lambda=-1", check=False)
+    assert failed.returncode != 0
+    assert "lambda: -1 is out of range; give at least 0" in failed.stdout + failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert weights.read_bytes() == before and (finished.root / "metrics/report.md").is_file()
+    finished.run("git", "checkout", "--quiet", "params.yaml")
+    assert ran(finished.dvc("repro").stdout) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("fkt/evaluation/cam.py", {"cam@supervised", "cam@representational", "cam@functional", "cam-pretrained"}),
+        ("fkt/ssl/losses.py", {"pretrain@0", "joint@0"}),
+    ],
+)
+def test_an_edit_of_code_reruns_what_imports_it_and_stops_where_nothing_changes(
+    finished: Project, name: str, stages: set[str]
+) -> None:
+    path = finished.root / name
+    text = path.read_text()
+    path.write_text(text + "# an edit that changes no number\n")
+    assert ran(finished.dvc("repro").stdout) == stages | ({"report"} if "ssl" in name else set())
+    path.write_text(text)
+    finished.run("git", "checkout", "--quiet", "HEAD", ".")
+    finished.dvc("checkout", "--force", "--quiet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("edit", "stages"),
+    [
+        ("finetune.epochs=2", {"finetune@0", "evaluate@representational", "cam@representational", "report"}),
+        (
+            "labels.per_class=3",
+            {f"{stage}@0" for stage in ("finetune", "supervised", "joint")}
+            | {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in ("supervised", "representational")}
+            | {"evaluate@functional", "cam@functional", "report"},
+        ),
+        (
+            "seeds=[0,1]",
+            {f"{stage}@1" for stage in ("pretrain", "finetune", "supervised", "joint")}
+            | {f"evaluate@{mode}" for mode in ("supervised", "representational", "functional")}
+            | {"evaluate-pretrained", "report"},
+        ),
+    ],
+)
+def test_an_edit_of_params_reruns_what_depends_on_it(finished: Project, edit: str, stages: set[str]) -> None:
+    assert ran(finished.dvc("exp", "run", "-S", edit).stdout) == stages
+    finished.run("git", "checkout", "--quiet", "HEAD", ".")
+    finished.dvc("checkout", "--force", "--quiet")
+
+
+@pytest.mark.slow
+def test_two_folders_give_the_same_summary_to_the_byte(
+    finished: Project, project_factory: Callable[[], Project]
+) -> None:
+    other = project_factory()
+    other.python("fkt.preset", "digits", "smoke")
+    other.dvc("repro")
+    for name in ("metrics/summary.json", "metrics/curves.csv", "metrics/confusion.csv"):
+        assert (other.root / name).read_bytes() == (finished.root / name).read_bytes()
