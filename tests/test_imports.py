@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "training": GROUND | {"data", "models", "ssl"},
     "evaluation": GROUND | {"data", "models"},
     "preset": {"params", "errors"},
+    "classify": {"data", "models", "errors"},
 }
 """The one direction: stages -> evaluation, training -> ssl -> models, data -> params, runs, errors."""
 

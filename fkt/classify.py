@@ -1,0 +1,59 @@
+"""``python -m fkt.classify MODEL IMAGE...``: use a trained classifier, e.g. models/functional/s0, on image files.
+
+Images are decoded, fitted and normalized as prepare did it for the training images; the model's card says how.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fkt.data.decode import as_channels, decode_file
+from fkt.data.fundus import crop_black_border
+from fkt.data.normalize import normalize
+from fkt.data.resize import SquareFit
+from fkt.errors import CorruptData, reported
+from fkt.models.checkpoint import Card, load_classifier
+
+
+def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
+    """Return the class names and the probabilities (N, K) float32 of N image files.
+
+    Raises CheckpointError for a folder without a model, CorruptData for a file that cannot be read.
+    """
+    model, card = load_classifier(folder)
+    fit = SquareFit(card.image_size)
+    pixels = np.stack([fit(_decode(path, card)) for path in images])
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        return card.classes, model(normalize(batch, card.mean, card.std)).softmax(dim=1)
+
+
+def _decode(path: Path, card: Card) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    if not path.is_file():
+        raise CorruptData(f"{path}: there is no such file; give image files, not folders")
+    if card.dataset == "aptos":
+        return as_channels(crop_black_border(decode_file(path, 3)), card.channels)
+    return decode_file(path, card.channels)
+
+
+def main() -> None:
+    """Print, for each image, the most probable class, its probability and the runner-up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("image", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    classes, probabilities = classify(arguments.model, arguments.image)
+    for path, row in zip(arguments.image, probabilities, strict=True):
+        (first, second), (a, b) = row.topk(2)[0].tolist(), row.topk(2)[1].tolist()
+        print(f"{path}: {classes[a]} ({100 * first:.1f} %), then {classes[b]} ({100 * second:.1f} %)")
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

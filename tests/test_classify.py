@@ -1,0 +1,54 @@
+"""A stored classifier sees a file as it saw the training images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fkt.classify import classify
+from fkt.data.keys import seeded
+from fkt.data.normalize import normalize
+from fkt.errors import CheckpointError, CorruptData
+from fkt.models.backbones import build_backbone
+from fkt.models.checkpoint import save_model
+from fkt.models.classifier import Classifier
+from fkt.params import Model
+from tests.models.test_checkpoint import MODEL, card
+
+
+def stored(folder: Path) -> Classifier:
+    with seeded("classify"):
+        model = Classifier(build_backbone(Model.model_validate(MODEL), 1), 3)
+    save_model(folder, model, card())
+    return model.eval()
+
+
+def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Path) -> None:
+    model = stored(tmp_path / "model")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16), dtype=np.uint8)
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    classes, found = classify(tmp_path / "model", paths)
+    expected = model(normalize(torch.from_numpy(pixels)[:, None], [0.3], [0.4])).softmax(dim=1)
+    assert classes == ["zero", "one", "two"]
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_large_color_photograph_is_made_small_and_gray(tmp_path: Path) -> None:
+    stored(tmp_path / "model")
+    Image.new("RGB", (90, 60), (200, 30, 30)).save(tmp_path / "photo.jpg")
+    _, found = classify(tmp_path / "model", [tmp_path / "photo.jpg"])
+    assert found.shape == (1, 3) and found.sum().item() == pytest.approx(1.0)
+
+
+def test_what_cannot_be_classified_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="card.json is missing"):
+        classify(tmp_path, [])
+    stored(tmp_path / "model")
+    with pytest.raises(CorruptData, match="there is no such file"):
+        classify(tmp_path / "model", [tmp_path / "absent.png"])
