@@ -19,7 +19,7 @@ from bench.timing import interleaved
 from fkt.data.loader import Loader
 from fkt.data.store import Meta, Split
 from fkt.data.views import build_pipeline
-from fkt.hardware import pick_device, pick_precision, setup_threads
+from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import SSL, Augment, CrossEntropy, Model, Training
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--stem", choices=["small", "imagenet"], default="small")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    setup_threads()
+    setup_torch()
     split = random_split(max(1024, 2 * arguments.batch_size), pick_device())
     size, stem = arguments.batch_size, arguments.stem
     ways = {"ours": ours(split, size, stem), "paper": papers(split, size, stem), "bare": bare(size, stem)}

@@ -29,8 +29,13 @@ def pick_device() -> torch.device:
     return torch.device(name)
 
 
-def setup_threads() -> None:
-    """Use as many threads as FKT_THREADS says, or as torch chooses."""
+def setup_torch() -> None:
+    """Use as many threads as FKT_THREADS says, or as torch chooses, and cuDNN's reproducible algorithms.
+
+    Raises UserError where FKT_THREADS is no number.
+    """
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
     text = os.environ.get("FKT_THREADS")
     if text is None:
         return

@@ -15,7 +15,7 @@ from fkt.errors import CheckpointError, reported
 from fkt.evaluation.metrics import confusion, scores
 from fkt.evaluation.predict import features, logits_of, probabilities_of, untouched, write_predictions
 from fkt.evaluation.probes import probe_scores
-from fkt.hardware import pick_device, setup_threads
+from fkt.hardware import pick_device, setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
 from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path
@@ -25,7 +25,7 @@ SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_
 
 def main(mode: str, params: Params) -> None:
     """Write results and predictions of every seed; the test split is used here and nowhere before."""
-    setup_threads()
+    setup_torch()
     device = pick_device()
     train, test = (load_split(prepared_path(params.dataset), name, device) for name in ("train", "test"))
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]

@@ -18,7 +18,7 @@ from fkt.data.keys import seeded
 from fkt.data.loader import Loader
 from fkt.data.store import Meta, Split, load_meta, load_split, write_json
 from fkt.data.views import Pipeline, build_pipeline
-from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precision, setup_threads
+from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, save_model
 from fkt.models.classifier import Classifier
@@ -186,7 +186,7 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     """Open the data of a run. Raises ParamsError where params.yaml does not fit the data, before anything trains."""
     run = Run(params.dataset, mode, seed)
     check_against_data(params, load_meta(run.prepared))
-    setup_threads()
+    setup_torch()
     device = pick_device()
     train, val = load_split(run.prepared, "train", device), load_split(run.prepared, "val", device)
     labelled = labelled_index(train.labels, params.labels, seed)

@@ -1,0 +1,53 @@
+"""What the environment variables can ask for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fkt.errors import UserError
+from fkt.hardware import peak_memory_mb, pick_device, pick_precision, setup_torch
+
+CPU = torch.device("cpu")
+
+
+def test_a_device_that_is_not_there_is_an_error_and_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FKT_DEVICE", "cuda:99")
+    with pytest.raises(UserError, match="FKT_DEVICE: 'cuda:99' cannot be used here"):
+        pick_device()
+    monkeypatch.setenv("FKT_DEVICE", "gpu")
+    with pytest.raises(UserError, match="FKT_DEVICE: 'gpu' cannot be used here"):
+        pick_device()
+    monkeypatch.setenv("FKT_DEVICE", "cpu")
+    assert pick_device() == CPU
+
+
+def test_the_precision_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        monkeypatch.setenv("FKT_PRECISION", name)
+        assert pick_precision(CPU) == dtype
+    monkeypatch.setenv("FKT_PRECISION", "fp16")
+    with pytest.raises(UserError, match="FKT_PRECISION: 'fp16' is unknown; choose from: fp32, bf16"):
+        pick_precision(CPU)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_a_number_of_threads_is_a_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FKT_THREADS", text)
+    with pytest.raises(UserError, match="is not a number of threads"):
+        setup_torch()
+
+
+def test_threads_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("FKT_THREADS", "1")
+    setup_torch()
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+
+
+def test_peak_memory_is_that_of_this_process() -> None:
+    before = peak_memory_mb(CPU)
+    held = torch.ones(64 * 2**20, dtype=torch.uint8)
+    assert before > 50 and peak_memory_mb(CPU) >= before
+    assert held.sum().item() == 64 * 2**20
