@@ -30,12 +30,13 @@ def pick_device() -> torch.device:
 
 
 def setup_torch() -> None:
-    """Use as many threads as FKT_THREADS says, or as torch chooses, and cuDNN's reproducible algorithms.
+    """Use as many threads as FKT_THREADS says, or as torch chooses, and make convolutions on CUDA repeatable.
 
-    Raises UserError where FKT_THREADS is no number.
+    float32 is float32 there too, not TF32. Raises UserError where FKT_THREADS is no number.
     """
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
     text = os.environ.get("FKT_THREADS")
     if text is None:
         return

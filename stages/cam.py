@@ -10,6 +10,7 @@ import argparse
 from fkt.data.store import load_split
 from fkt.errors import reported
 from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_maps, save_maps
+from fkt.hardware import setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Params, load_params
 from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path
@@ -17,6 +18,7 @@ from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path
 
 def main(mode: str, seed: int, params: Params) -> None:
     """Draw the maps of one seed's model; on the CPU, where the same model gives the same bytes every time."""
+    setup_torch()
     run = Run(params.dataset, mode, seed)
     split = load_split(run.prepared, "test")
     positions = choose_candidates(split.labels, params.cam.candidates)

@@ -11,7 +11,7 @@ from fkt.params import Params, load_params
 from fkt.runs import PRETRAINED
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
-from fkt.training.plan import plan_ssl
+from fkt.training.plan import plan_ssl, plan_supervised
 from fkt.training.session import open_session
 
 SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
@@ -38,6 +38,14 @@ def main(seed: int, params: Params) -> None:
         num_images=len(session.train),
         passes_per_image=method.num_views,
         passes=params.budget.passes * params.budget.pretrain_share,
+    )
+    # What pretraining leaves for fine-tuning is checked before an hour is spent on it.
+    plan_supervised(
+        params.finetune,
+        params.budget,
+        num_images=len(session.train),
+        num_labelled=len(session.labelled),
+        spent_passes=plan.image_passes,
     )
     session.train_model(Pretrain(method), loader, plan, SECTIONS)
 

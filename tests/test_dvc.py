@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import get_args
 
 import pytest
 
-from fkt.params import load_params
+from fkt.evaluation.summary import ORDER
+from fkt.params import Mode, load_params
 from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
@@ -18,6 +20,11 @@ TRAINING = {stage: mode for mode, stage in TRAINED_BY.items()}
 def listed(names: list[object]) -> set[str]:
     """Outputs or plots as paths; an entry with options is a mapping of one key."""
     return {next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in names}
+
+
+def test_a_mode_is_known_to_params_to_runs_and_to_the_report() -> None:
+    modes = set(get_args(Mode))
+    assert modes == set(ORDER) == set(TRAINED_BY) - {PRETRAINED}
 
 
 def test_each_stage_is_a_file_of_its_name() -> None:

@@ -142,6 +142,18 @@ def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[
     assert not Path("models").exists()
 
 
+def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import prepare, pretrain
+
+    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}})
+    prepare.main(params)
+    with pytest.raises(ParamsError, match="leaves nothing to fine-tune with"):
+        pretrain.main(0, params)
+    assert not Path("models").exists()
+
+
 @pytest.mark.parametrize(
     ("selection", "labels", "kept"),
     [

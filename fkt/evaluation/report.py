@@ -60,6 +60,7 @@ def render(findings: Findings) -> str:
     sections = [
         f"# {findings.title}",
         findings.conclusion,
+        _budgets(findings),
         _scores(findings),
         _differences(findings),
         _costs(findings),
@@ -69,6 +70,18 @@ def render(findings: Findings) -> str:
         *(f"![{caption}](figures/{name}.png)" for name, caption in FIGURES.items()),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _budgets(findings: Findings) -> str:
+    """Say where the arms did not spend alike: then a difference is one of compute too."""
+    spent = {arm.mode: cost(arm).image_passes for arm in findings.arms}
+    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
+    if spent[most] <= 1.02 * spent[least]:
+        return ""
+    return (
+        f"**The arms did not spend alike**: {most} took {spent[most]:,.0f} image passes and {least} "
+        f"{spent[least]:,.0f}, for a section of params.yaml sets epochs. A difference may be one of compute."
+    )
 
 
 def _scores(findings: Findings) -> str:
@@ -116,7 +129,8 @@ def _costs(findings: Findings) -> str:
         [
             "## Cost of one run",
             tables.cost_table(findings.arms, sum(findings.meta["counts"]["train"])),
-            "Mean over seeds, training alone; memory is the largest, of the device on CUDA, of the process elsewhere. "
+            "Mean over seeds, of training and the validations along it; memory is the largest, of the device on CUDA "
+            "and of the process elsewhere. "
             "An image pass is one image forward and backward through the backbone, counted as three forward passes."
             f"{pretraining} {trained}",
         ]

@@ -159,7 +159,11 @@ class Joint(Training):
     """The joint run: cross-entropy + lambda * SSL."""
 
     ce_on: Literal["image", "views"]
-    """Which images cross-entropy sees: the labelled image (the paper's figure), or the SSL views."""
+    """Which images cross-entropy sees: the labelled image (the paper's figure), or the SSL views.
+
+    Where every label is known, ``views`` classifies the features that SSL has made and saves a third of the passes;
+    with a label budget, labelled images of their own are augmented like the views, at no saving.
+    """
 
 
 class Evaluate(Frozen):
@@ -232,6 +236,10 @@ class Params(Frozen):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Params:
+        if self.cam.images > self.cam.candidates:
+            raise ValueError(
+                f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
+            )
         if self.model.weights == "imagenet" and self.prepare.channels != 3:
             raise ValueError("model.weights: imagenet need prepare.channels: 3")
         return self

@@ -34,7 +34,7 @@ def validation(classifier: Classifier, split: Split, batch_size: int, precision:
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits.append(classifier(images).float())
         classifier.train()
-        scores, labels = torch.cat(logits), split.labels.to(device)
+        scores, labels = torch.cat(logits).cpu(), split.labels.cpu()  # not every device has float64
         predicted = scores.argmax(dim=1)
         return {
             "val_accuracy": (predicted == labels).double().mean().item(),

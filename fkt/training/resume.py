@@ -42,7 +42,7 @@ def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can s
     """Return what identifies a run beside its stage, mode and seed: params, inputs, and the code that makes it."""
     package = Path(__file__).resolve().parents[1]
     code = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted([*package.rglob("*.py"), *(package.parent / "stages").glob("*.py")]):
         code.update(path.read_bytes())
     text = json.dumps({"code": code.hexdigest(), "torch": torch.__version__, **parts}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -68,6 +68,7 @@ class Resume:
             return State()
         device = next(module.parameters()).device
         content = torch.load(self.path, map_location=device, weights_only=True)
+        print(f"going on from step {content['state']['step']}, saved in {self.path}", flush=True)
         module.load_state_dict(content["module"])
         optimizer.load_state_dict(content["optimizer"])
         return State(**content["state"])
@@ -86,6 +87,6 @@ class Resume:
     def _prune(self) -> None:
         """Remove long-forgotten runs: a finished run's file stays until then, in case DVC is killed after it."""
         if self.path.parent.is_dir():
-            for path in self.path.parent.glob("*.pt"):
+            for path in self.path.parent.glob("*.p*"):  # .pt, and .partial of a save that was cut off
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import csv
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +113,7 @@ class Session:
             keep = "last"
         key = fingerprint(
             params=_sections(self.params, sections),
+            plan=asdict(plan),
             data=self.meta.checksums,
             start=file_digest(start / WEIGHTS) if start is not None else None,
             precision=str(self.precision),
@@ -153,8 +154,8 @@ class Session:
                 "kept_step": fitted.kept_step,
                 "steps": plan.steps,
                 "image_passes": plan.image_passes,
-                "labelled_images": len(self.labelled),
                 "warnings": found,
+                **({"labelled_images": len(self.labelled)} if isinstance(model, Classifier) else {}),
             },
             versions={"python": platform.python_version(), "torch": torch.__version__},
         )

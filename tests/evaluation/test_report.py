@@ -57,6 +57,17 @@ def _results(mode: str) -> list[dict[str, float]]:
     return [json.loads(Run("digits", mode, seed).results.read_text()) for seed in (0, 1, 2)]
 
 
+def test_arms_that_did_not_spend_alike_are_said(params: Params) -> None:
+    main(params)
+    assert "did not spend alike" not in Path("metrics/report.md").read_text()
+    for seed in params.seeds:
+        path = Run("digits", "supervised", seed).log / "cost.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"image_passes": content["image_passes"] // 10}))
+    main(params)
+    assert "**The arms did not spend alike**" in Path("metrics/report.md").read_text()
+
+
 @pytest.mark.usefixtures("numbers_only")
 def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params) -> None:
     main(params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from fkt.training.monitor import Validate, warnings_of
 from fkt.training.objectives import Objective
 from fkt.training.plan import Plan
 from fkt.training.resume import Resume, fingerprint
+from tests.conftest import ROOT
 from tests.training.test_optim import section
 
 TARGET = torch.tensor([[1.0, -2.0, 3.0]])
@@ -137,6 +139,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) 
 
 def test_the_fingerprint_tells_runs_apart() -> None:
     assert fingerprint(params={"a": 1}) == fingerprint(params={"a": 1}) != fingerprint(params={"a": 2})
+
+
+@pytest.mark.parametrize("name", ["fkt/ssl/losses.py", "stages/joint.py"])
+def test_the_fingerprint_holds_the_code_of_the_library_and_of_the_stages(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("fkt", "stages"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.setattr("fkt.training.resume.__file__", str(tmp_path / "fkt/training/resume.py"))
+    before = fingerprint()
+    with (tmp_path / name).open("a") as file:
+        file.write("# an edit\n")
+    assert fingerprint() != before
 
 
 def test_old_unfinished_runs_are_removed_and_recent_ones_kept(tmp_path: Path) -> None:
