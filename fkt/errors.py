@@ -62,8 +62,9 @@ def reported() -> Iterator[None]:
         sys.stdout.flush()
         _restore_outputs()
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; what was finished is kept, and the next run goes on from the last saved check")
+    except KeyboardInterrupt as stop:
+        saved = f" ({stop}; the next run goes on from there)" if str(stop) else ""
+        sys.exit(f"interrupted{saved}; finished stages are kept")
 
 
 def _restore_outputs() -> None:

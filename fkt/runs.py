@@ -6,6 +6,8 @@ All paths are relative to the project's root, where DVC starts every stage.
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,17 @@ class Run:
         """
         root = Path(os.environ.get("DVC_ROOT", "."))
         return root / ".ckpt" / f"{self.stage}-{self.mode}-{self.seed}-{fingerprint}.pt"
+
+
+def remove_other_seeds(folder: Path, seeds: Sequence[int]) -> None:
+    """Take the runs of seeds that are no longer asked for out of a mode's folder; DVC's cache keeps them.
+
+    A stage that depends on the whole folder would otherwise be recorded with them, and be out of date in a clone.
+    """
+    kept = {f"s{seed}" for seed in seeds}
+    for path in folder.glob("s*"):
+        if path.is_dir() and path.name[1:].isdecimal() and path.name not in kept:
+            shutil.rmtree(path)
 
 
 def maps_path(mode: str) -> Path:

@@ -18,7 +18,7 @@ from fkt.evaluation.probes import probe_scores
 from fkt.hardware import pick_device, setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path
+from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path, remove_other_seeds
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
 
@@ -29,6 +29,8 @@ def main(mode: str, params: Params) -> None:
     device = pick_device()
     train, test = (load_split(prepared_path(params.dataset), name, device) for name in ("train", "test"))
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
+    for folder in (runs[0].model.parent, runs[0].log.parent):
+        remove_other_seeds(folder, params.seeds)
     shutil.rmtree(runs[0].results.parent, ignore_errors=True)  # seeds that are no longer asked for
     for run in runs:
         results = evaluate(run, train, test, params.evaluate, device)

@@ -58,7 +58,7 @@ NUMBERS = [
     ("lambda", "abc", "lambda: 'abc' is text, not a number; give one"),
     ("lambda", "", "lambda: '' is text, not a number; give one"),
     ("lambda", "0.5", "lambda: '0.5' is text, not a number; write 0.5, without the quotes"),
-    ("lambda", None, "lambda: None is empty, not a number; give one"),
+    ("lambda", None, "lambda: it is empty, not a number; give one"),
     ("lambda", True, "lambda: True is true/false, not a number; give one"),
     ("lambda", [1.0], "lambda: [1.0] is a list, not a number; give one"),
     ("lambda", {"a": 1}, "lambda: {'a': 1} is a section, not a number; give one"),

@@ -24,7 +24,7 @@ def unreadable_note(failures: dict[str, str], on_corrupt: str) -> dict[str, Any]
     if len(lines) > SHOWN:
         lines = [*lines[:SHOWN], f"and {len(lines) - SHOWN} more"]
     raise CorruptData(
-        f"{len(failures)} image files cannot be read:\n       "
+        f"image files that cannot be read: {len(failures)}\n       "
         + "\n       ".join(lines)
         + "\n       repair or delete them, or set prepare.on_corrupt: skip to leave them out"
     )

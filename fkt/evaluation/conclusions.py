@@ -52,7 +52,7 @@ def _open(comparison: Comparison, confidence: float, p: float) -> str:
         allowed = f"from {_points(near)} to {_points(far)} points {side}"
     return (
         f"{start}the difference is {100 * comparison.difference:+.2f} points, and {a} may be anything {allowed} "
-        f"than {b} ({100 * confidence:g} % interval; {_p(p)})."
+        f"than {b} ({100 * confidence:g} % interval over images and seeds; over images alone {_p(p)})."
     )
 
 

@@ -18,6 +18,7 @@ from fkt.errors import CheckpointError
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import Model
+from fkt.runs import PRETRAINED
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -60,13 +61,17 @@ def load_card(folder: Path) -> Card:
     """Read the card of a stored model."""
     path = folder / CARD
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout' to restore it")
+        inside = sorted(str(found.parent) for found in folder.glob(f"*/{CARD}"))
+        hint = f"; did you mean {inside[0]}?" if inside else ""
+        raise CheckpointError(f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout' to restore it{hint}")
     return Card(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def load_classifier(folder: Path, device: torch.device | str = "cpu") -> tuple[Classifier, Card]:
     """Load a classifier, in eval mode. Raises CheckpointError where a tensor is missing, unknown or misshapen."""
     card = load_card(folder)
+    if card.mode == PRETRAINED:
+        raise CheckpointError(f"{folder} is an SSL-pretrained backbone and knows no classes; give one of another mode")
     model = Classifier(_backbone(card), len(card.classes))
     transfer_weights(model, _read(folder))
     return model.to(device).eval(), card
@@ -91,7 +96,7 @@ def transfer_weights(module: nn.Module, weights: Mapping[str, Tensor], fresh: Se
     missing, unknown = sorted(expected - set(weights)), sorted(set(weights) - expected)
     if missing or unknown:
         raise CheckpointError(
-            f"the weights do not fit the model: missing {missing or 'nothing'}, without a place {unknown or 'nothing'}"
+            f"the weights do not fit the model: missing {_some(missing)}, without a place {_some(unknown)}"
             "; was params.yaml's model section edited after they were made? Run 'dvc repro'"
         )
     for name in sorted(expected):
@@ -101,6 +106,12 @@ def transfer_weights(module: nn.Module, weights: Mapping[str, Tensor], fresh: Se
                 f"{tuple(state[name].shape)} in the model; run 'dvc repro'"
             )
         state[name].copy_(weights[name])
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names of a list that may be long."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{list(names[:3])}{more}" if names else "nothing"
 
 
 def _backbone(card: Card) -> ResNet:

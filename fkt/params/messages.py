@@ -41,7 +41,7 @@ def describe(detail: ErrorDetails) -> str:
         case "float_type" | "int_type" | "int_from_float":
             wanted = "a whole number" if kind.startswith("int") else "a number"
             return (
-                f"{key}: {value!r} is {_kind(value)}, not {wanted}{_number_hint(value, whole=kind.startswith('int'))}"
+                f"{key}: {_shown(value)}{_kind(value)}, not {wanted}{_number_hint(value, whole=kind.startswith('int'))}"
             )
         case "finite_number":
             return f"{key}: {value} is not finite; give a number"
@@ -124,3 +124,8 @@ def _number_hint(value: object, whole: bool) -> str:
         reason = "without the quotes" if quoted else "for YAML reads it as text without a decimal point"
         return f"; write {shown}, {reason}"
     return "; give one"
+
+
+def _shown(value: object) -> str:
+    """The value before what it is; of an empty one there is nothing to show but that."""
+    return "it is " if value is None else f"{value!r} is "

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch.optim import Optimizer
 
-from fkt.data.loader import Loader
+from fkt.data.loader import Batch, Loader
 from fkt.errors import Diverged
 from fkt.params import Training
 from fkt.training.monitor import Validate
@@ -18,7 +18,7 @@ from fkt.training.objectives import Objective
 from fkt.training.optim import build_optimizer, learning_rate
 from fkt.training.plan import Plan
 from fkt.training.progress import Progress
-from fkt.training.resume import Resume, State
+from fkt.training.resume import Interrupt, Resume, State
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,6 @@ class Fitted:
     """Spent on steps."""
     check_seconds: float
     """Spent on validation."""
-
-
-class _Means:
-    """Running means of named scalars, kept on the device so that no step waits for them."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(value)) + value.detach()
-        self.count += 1
-
-    def take(self) -> dict[str, float]:
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
 
 
 def fit(
@@ -73,39 +55,58 @@ def fit(
     optimizer = build_optimizer(objective, training)
     state = resume.load(objective, optimizer)
     progress = Progress(label, plan.steps, state.step, plan.passes_per_step)
-    means, began = _Means(), time.perf_counter()
-    objective.train()
-    for batch in loader.steps(state.step, plan.steps):
-        rate = learning_rate(state.step, plan.steps, training.learning_rate, training.warmup_fraction)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
-            losses = objective.loss(batch)
-        losses["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-        objective.after_step(state.step / plan.steps)
-        means.add(losses)
-        row = None
-        if plan.is_check(state.step):
-            row = _check(means.take(), state, plan, rate, label)
-            stopped = time.perf_counter()
-            state.train_seconds += stopped - began
-            row.update(validate() if validate is not None else {})
-            _keep(objective, state, row, keep)
-            state.check_seconds += time.perf_counter() - stopped
-            resume.save(objective, optimizer, state, last=state.step == plan.steps)
+    if state.step < plan.steps:
+        with Interrupt() as interrupt:
+            objective.train()
             began = time.perf_counter()
-        progress.update(state.step, row)
+            for batch in loader.steps(state.step, plan.steps):
+                rate = learning_rate(state.step, plan.steps, training.learning_rate, training.warmup_fraction)
+                _step(objective, optimizer, batch, rate, precision, state)
+                objective.after_step(state.step / plan.steps)
+                row = None
+                if plan.is_check(state.step):
+                    stopped = time.perf_counter()
+                    state.train_seconds += stopped - began
+                    row = _check(state, plan, rate, label)
+                    row.update(validate() if validate is not None else {})
+                    _keep(objective, state, row, keep)
+                    began = time.perf_counter()
+                    state.check_seconds += began - stopped
+                if interrupt.asked or resume.due(last=state.step == plan.steps):
+                    state.train_seconds += time.perf_counter() - began
+                    resume.save(objective, optimizer, state)
+                    began = time.perf_counter()
+                if interrupt.asked:
+                    raise KeyboardInterrupt(f"saved after step {state.step} of {plan.steps}")
+                progress.update(state.step, row)
     progress.close()
     if state.kept is not None:
         objective.load_state_dict(state.kept)
     return Fitted(state.rows, state.kept_step, state.train_seconds, state.check_seconds)
 
 
-def _check(means: dict[str, float], state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:
-    """Make a row of the learning curve from the means since the last one."""
+def _step(
+    objective: Objective, optimizer: Optimizer, batch: Batch, rate: float, precision: torch.dtype, state: State
+) -> None:
+    """Take one step; the losses are summed on the device, so that no step waits for them."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
+        losses = objective.loss(batch)
+    losses["total"].backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for name, value in losses.items():
+        value = value.detach()
+        state.sums[name] = state.sums[name] + value if name in state.sums else value
+    state.step += 1
+    state.counted += 1
+
+
+def _check(state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:
+    """Make a row of the learning curve from the means since the last one. Raises Diverged."""
+    means = {name: float(value) / state.counted for name, value in state.sums.items()}
+    state.sums, state.counted = {}, 0
     for name, value in means.items():
         if not math.isfinite(value):
             since = int(state.rows[-1]["step"]) if state.rows else 0

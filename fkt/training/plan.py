@@ -59,7 +59,7 @@ def plan_supervised(
         steps = training.epochs * num_labelled / training.batch_size
     else:
         left = budget.passes * num_images - spent_passes
-        if left < training.batch_size:
+        if left < training.batch_size / 2:  # not even one step, to the nearest
             raise ParamsError(
                 f"budget.passes: {budget.passes} ({budget.passes * num_images:.0f} image passes) leaves nothing to "
                 f"fine-tune with after pretraining has spent {spent_passes}; raise budget.passes, shorten "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-SAVE_SECONDS = 20.0
-"""At least this long between two saves, so that short runs do not pay for them."""
+SAVE_SECONDS = 30.0
+"""This long between two saves, so that short runs do not pay for them."""
 KEEP_SECONDS = 14 * 86400.0
 """Unfinished runs older than this are removed at the next start."""
 
@@ -32,6 +34,10 @@ class State:
     """Time spent on steps so far."""
     check_seconds: float = 0.0
     """Time spent on validation so far."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """Sums of the losses since the last row of the curve."""
+    counted: int = 0
+    """Steps in these sums."""
     kept_step: int = 0
     """The step whose weights are in ``kept``."""
     kept: dict[str, Tensor] | None = None
@@ -73,11 +79,12 @@ class Resume:
         optimizer.load_state_dict(content["optimizer"])
         return State(**content["state"])
 
-    def save(self, module: nn.Module, optimizer: Optimizer, state: State, *, last: bool) -> None:
-        """Save a run; skipped where the last save is recent, unless it is the last one of a run that saved before."""
-        recent = time.monotonic() - self._saved < SAVE_SECONDS
-        if recent and not (last and self.path.is_file()):
-            return
+    def due(self, *, last: bool) -> bool:
+        """Whether it is time to save: a while after the last save, and at the end of a run that has saved before."""
+        return time.monotonic() - self._saved >= SAVE_SECONDS or (last and self.path.is_file())
+
+    def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
+        """Save a run, to a temporary name first."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
         torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial)
@@ -90,3 +97,27 @@ class Resume:
             for path in self.path.parent.glob("*.p*"):  # .pt, and .partial of a save that was cut off
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     path.unlink(missing_ok=True)
+
+
+class Interrupt:
+    """Ctrl-C ends a run after the step it is in, so that the run can be saved; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Interrupt:
+        """Listen, where signals can be listened to: in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave Ctrl-C as it was."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

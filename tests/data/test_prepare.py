@@ -131,7 +131,7 @@ def test_odd_files_are_read_and_broken_ones_named_in_one_error(raw, tmp_path):
     with pytest.raises(CorruptData) as caught:
         prepare("folder", params(tmp_path / "raw"), tmp_path / "data")
     message = str(caught.value)
-    assert message.startswith("4 image files cannot be read:")
+    assert message.startswith("image files that cannot be read: 4\n")
     assert all(f"train/b/{name}: " in message for name in broken) and "test/c/cut.png: " in message
     assert "prepare.on_corrupt: skip" in message
     assert list(tmp_path.glob("*data*")) == []

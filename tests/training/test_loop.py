@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -49,13 +51,15 @@ class Regression(Objective):
 class Rows:
     """A loader whose batches are a function of the step, as the real one's are."""
 
-    def __init__(self, stop_at: int | None = None, poison_at: int | None = None) -> None:
-        self.stop_at, self.poison_at = stop_at, poison_at
+    def __init__(self, stop_at: int | None = None, poison_at: int | None = None, signal_at: int | None = None) -> None:
+        self.stop_at, self.poison_at, self.signal_at = stop_at, poison_at, signal_at
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
         for step in range(start, stop):
             if step == self.stop_at:
                 raise KeyboardInterrupt
+            if step == self.signal_at:
+                os.kill(os.getpid(), signal.SIGINT)
             images = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
             if step == self.poison_at:
                 images[0, 0] = torch.nan
@@ -104,7 +108,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     fitted = run(parts, Rows(), tmp_path / "parts.pt")
     assert torch.equal(whole.layer.weight, parts.layer.weight)
     assert fitted.rows == expected.rows
-    assert len(parts.progress) == 20, "the steps before the last save are not done again"
+    assert len(parts.progress) == 18, "the steps before the last save are not done again"
+
+
+def test_ctrl_c_saves_after_the_step_it_came_in_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
+    whole, parts = Regression(), Regression()
+    expected = run(whole, Rows(), tmp_path / "whole.pt")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="saved after step 22 of 40"):
+        run(Regression(), Rows(signal_at=21), tmp_path / "parts.pt")
+    assert signal.getsignal(signal.SIGINT) is before
+    fitted = run(parts, Rows(), tmp_path / "parts.pt")
+    assert torch.equal(whole.layer.weight, parts.layer.weight)
+    assert fitted.rows == expected.rows and len(parts.progress) == 18
 
 
 def test_a_finished_run_that_dvc_lost_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +171,6 @@ def test_the_fingerprint_holds_the_code_of_the_library_and_of_the_stages(
 
 
 def test_old_unfinished_runs_are_removed_and_recent_ones_kept(tmp_path: Path) -> None:
-    import os
-
     for name, age in (("old.pt", 15 * 86400), ("recent.pt", 60)):
         (tmp_path / name).write_bytes(b"")
         stat = (tmp_path / name).stat()
