@@ -108,7 +108,9 @@ def choose_layer(method: str, sides: Mapping[str, int], min_positions: int) -> t
     """Return the method and the name of the layer that a map is drawn with.
 
     method: auto, or a name of CLASS_MAPS, or eigencam. ``cam`` takes the last layer whatever its size; the others
-    the last one whose shorter side has min_positions; auto is cam where the last layer has them, else layercam.
+    the last one whose shorter side has min_positions; auto is cam where the last layer has them, else gradcam: the
+    strided shortcuts above an earlier layer reach only every other position, so that LayerCAM, which weighs position
+    by position, draws a checkerboard there.
     sides: see map_sides. Raises ParamsError where no layer has min_positions.
     """
     last = list(sides)[-1]
@@ -121,7 +123,7 @@ def choose_layer(method: str, sides: Mapping[str, int], min_positions: int) -> t
             f"cam.min_positions: {min_positions} is more than any feature map has on its shorter side ({listed}); "
             f"lower it to {max(sides.values())} or less, or raise prepare.image_size"
         )
-    return ("layercam" if method == "auto" else method), fine[-1]
+    return ("gradcam" if method == "auto" else method), fine[-1]
 
 
 @contextmanager

@@ -190,7 +190,7 @@ class Cam(Frozen):
     candidates: Count
     """Test images whose maps are computed; the shown ones are picked among these, hits and misses both."""
     method: Literal["auto", "cam", "gradcam", "layercam"]
-    """auto: CAM where the last feature map has min_positions, LayerCAM on an earlier one where it has not."""
+    """auto: CAM where the last feature map has min_positions, Grad-CAM on an earlier one where it has not."""
     min_positions: Count
     """Smallest side of a feature map that a map may be drawn from."""
     target: Literal["predicted", "true"]

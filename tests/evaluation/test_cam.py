@@ -213,7 +213,7 @@ def test_eigencam_of_a_constant_or_empty_map_is_zero(classifier: Classifier) -> 
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("auto", ("layercam", "layer2")),
+        ("auto", ("gradcam", "layer2")),
         ("cam", ("cam", "layer4")),
         ("gradcam", ("gradcam", "layer2")),
         ("layercam", ("layercam", "layer2")),
