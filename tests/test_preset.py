@@ -168,7 +168,7 @@ def test_what_changed_is_told_key_by_key(params: Path, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("# p\nmodel:\n  widht: 8\n", r"no key 'model.widht'; did you mean 'model.width'\?"),
-        ("# p\nmodel:\n  width: 4\n", r"params.yaml with bad: model.width: 4 is out of range; give at least 8"),
+        ("# p\nmodel:\n  width: 4\n", r"params.yaml with bad: model.width: 4 is out of range; give at least 16"),
         ("# p\nlambda: 1\nlambda: 2\n", "the key 'lambda' stands twice"),
         ("# p\n", "holds no keys"),
         ("# p\nlabels: 5\n", "no key 'labels'"),

@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
     "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
     "labels": {"per_class": 2, "fraction": None},
     "budget": {"passes": 6, "checks": 2},
-    "model": {"backbone": "resnet10", "width": 8},
+    "model": {"backbone": "resnet10", "width": 16},
     "ssl": {"projector_hidden": 16, "projector_size": 8},
     **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint")},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},

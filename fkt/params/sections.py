@@ -92,8 +92,9 @@ class Model(Frozen):
     """The backbone, the same in every arm."""
 
     backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"]
-    width: Annotated[int, Field(ge=8)]
-    """Channels of the first stage; 64 is the standard network."""
+    width: Annotated[int, Field(ge=16)]
+    """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
+    corrupt memory at odd batch sizes."""
     stem: Literal["small", "imagenet"]
     """small: 3x3 convolution, stride 1, no pooling (images up to about 64 px); imagenet: 7x7, stride 2, pooling."""
     weights: Literal["none", "imagenet"]

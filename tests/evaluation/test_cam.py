@@ -25,7 +25,7 @@ FAMILY = {"cam": (cam, CAM), "gradcam": (gradcam, GradCAM), "layercam": (layerca
 
 def _classifier(stem: str = "small", num_classes: int = 5) -> Classifier:
     torch.manual_seed(0)
-    backbone = ResNet(BACKBONES["resnet10"], channels=3, width=8, stem=stem)  # type: ignore[arg-type]
+    backbone = ResNet(BACKBONES["resnet10"], channels=3, width=16, stem=stem)  # type: ignore[arg-type]
     classifier = Classifier(backbone, num_classes)
     nn.init.normal_(classifier.head.weight)  # small initial weights would hide a wrong class
     return classifier.eval()
@@ -304,8 +304,8 @@ def test_the_stage_writes_the_maps_of_a_mode_and_of_the_backbone(
     np.save(prepared / "images.npy", np.random.default_rng(0).integers(0, 256, (30, 16, 16, 1), dtype=np.uint8))
     np.save(prepared / "labels.npy", np.arange(30) % 3)
     np.save(prepared / "test.npy", np.arange(10, 30))
-    backbone = ResNet(BACKBONES["resnet10"], channels=1, width=8, stem="small")
-    model = params.model.model_copy(update={"backbone": "resnet10", "width": 8, "stem": "small"}).model_dump()
+    backbone = ResNet(BACKBONES["resnet10"], channels=1, width=16, stem="small")
+    model = params.model.model_copy(update={"backbone": "resnet10", "width": 16, "stem": "small"}).model_dump()
     for mode, module in (("supervised", Classifier(backbone, 3)), (PRETRAINED, backbone)):
         run = Run(params.dataset, mode, params.seeds[0])
         card = Card(mode, run.seed, params.dataset, list("abc"), 16, 1, [0.4], [0.2], json.loads(json.dumps(model)))

@@ -30,7 +30,7 @@ NUM_IMAGES = 13
 @pytest.fixture
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    model = Classifier(ResNet(BACKBONES["resnet10"], channels=3, width=8, stem="small"), 4)
+    model = Classifier(ResNet(BACKBONES["resnet10"], channels=3, width=16, stem="small"), 4)
     model.train()
     with torch.no_grad():
         for _ in range(5):  # running statistics that are neither fresh nor those of the test images

@@ -43,7 +43,7 @@ def test_the_initialization_is_torchvisions(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_have_the_size_the_backbone_says(name: str, channels: int) -> None:
-    backbone = build_backbone(model(name, width=8, stem="small"), channels)
+    backbone = build_backbone(model(name, width=16, stem="small"), channels)
     images = torch.zeros(2, channels, 16, 16)
     assert backbone(images).shape == (2, backbone.feature_size)
     assert backbone.feature_map(images).shape == (2, backbone.feature_size, 2, 2)
@@ -58,7 +58,7 @@ def test_the_feature_sizes_of_the_standard_networks() -> None:
 def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:
     def build() -> torch.Tensor:
         with seeded(3, "backbone"):
-            return build_backbone(model("resnet10", 8, "small"), 1).conv1.weight
+            return build_backbone(model("resnet10", 16, "small"), 1).conv1.weight
 
     first = build()
     before = torch.get_rng_state()
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> Non
 
 
 def test_every_tensor_is_accounted_for() -> None:
-    backbone = build_backbone(model("resnet10", 8, "small"), 1)
+    backbone = build_backbone(model("resnet10", 16, "small"), 1)
     weights = dict(backbone.state_dict())
     del weights["conv1.weight"]
     with pytest.raises(CheckpointError, match=r"missing \['conv1.weight'\], without a place nothing"):
@@ -79,8 +79,8 @@ def test_every_tensor_is_accounted_for() -> None:
     transfer_weights(backbone, weights, fresh=("conv1.",))
     with pytest.raises(CheckpointError, match=r"without a place \['fc.bias'\]"):
         transfer_weights(backbone, {**backbone.state_dict(), "fc.bias": torch.zeros(3)})
-    with pytest.raises(CheckpointError, match=r"conv1.weight is \(8, 3, 3, 3\) in the file and \(8, 1, 3, 3\)"):
-        transfer_weights(backbone, {**backbone.state_dict(), "conv1.weight": torch.zeros(8, 3, 3, 3)})
+    with pytest.raises(CheckpointError, match=r"conv1.weight is \(16, 3, 3, 3\) in the file and \(16, 1, 3, 3\)"):
+        transfer_weights(backbone, {**backbone.state_dict(), "conv1.weight": torch.zeros(16, 3, 3, 3)})
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

@@ -14,7 +14,7 @@ from fkt.models.checkpoint import Card, load_backbone, load_classifier, save_mod
 from fkt.models.classifier import Classifier
 from fkt.params import Model
 
-MODEL = {"backbone": "resnet10", "width": 8, "stem": "small", "weights": "none"}
+MODEL = {"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"}
 
 
 def card(**changes: object) -> Card:

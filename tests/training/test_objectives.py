@@ -18,7 +18,7 @@ from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
 
-MODEL = Model.model_validate({"backbone": "resnet10", "width": 8, "stem": "small", "weights": "none"})
+MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
 PLAIN = CrossEntropy(label_smoothing=0.0, class_weights="none")
 SIMCLR = SSL.model_validate(
     {"method": "simclr", "projector_hidden": 16, "projector_size": 8, "simclr": {"temperature": 0.5}}
