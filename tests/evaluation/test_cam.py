@@ -130,7 +130,7 @@ def test_a_map_without_positive_evidence_is_zero(classifier: Classifier, images:
 
 
 def test_cam_refuses_a_layer_that_does_not_feed_the_head(classifier: Classifier, images: Tensor) -> None:
-    with pytest.raises(ValueError, match="16 channels, the head takes 64"):
+    with pytest.raises(ValueError, match="32 channels, the head takes 128"):
         cam(classifier, images, torch.zeros(4, dtype=torch.int64), classifier.backbone.layer2)
 
 
