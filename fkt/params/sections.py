@@ -8,6 +8,16 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fkt.params.augment import Augment
 from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, Probability
+from fkt.params.methods import SimCLRParams
+from fkt.params.methods_momentum import BYOLParams, CrossParams, MoCoParams, SimSiamParams, TriBYOLParams
+from fkt.params.methods_negative_free import BarlowTwinsParams, SupConParams, SwAVParams, VICRegParams
+from fkt.params.methods_pretext import (
+    JigsawPPParams,
+    PirlJigsawParams,
+    PirlRotationParams,
+    RotationParams,
+    WithRotationParams,
+)
 
 Dataset = Literal[
     "digits",
@@ -109,22 +119,47 @@ class Model(Frozen):
         return self
 
 
-class SimCLR(Frozen):
-    """SimCLR (arXiv:2002.05709)."""
-
-    temperature: Positive
-    """Divides the cosine similarities in NT-Xent."""
-
-
 class SSL(Frozen):
-    """The self-supervised method, used for pretraining and in the joint run alike."""
+    """The self-supervised method, used for pretraining and in the joint run alike; each has a section of its own."""
 
-    method: Literal["simclr"]
-    projector_hidden: Count
-    """Width of the projector's hidden layer."""
-    projector_size: Annotated[int, Field(ge=2)]
-    """Size of a projection."""
-    simclr: SimCLR
+    method: Literal[
+        "simclr",
+        "moco",
+        "byol",
+        "simsiam",
+        "swav",
+        "barlow_twins",
+        "vicreg",
+        "supcon",
+        "tribyol",
+        "cross",
+        "pirl_jigsaw",
+        "pirl_rotation",
+        "rotation",
+        "jigsaw_pp",
+    ]
+    with_rotation: WithRotationParams | None
+    """Rotation prediction as an auxiliary task of the method; null is none."""
+    simclr: SimCLRParams
+    moco: MoCoParams
+    byol: BYOLParams
+    simsiam: SimSiamParams
+    swav: SwAVParams
+    barlow_twins: BarlowTwinsParams
+    vicreg: VICRegParams
+    supcon: SupConParams
+    tribyol: TriBYOLParams
+    cross: CrossParams
+    pirl_jigsaw: PirlJigsawParams
+    pirl_rotation: PirlRotationParams
+    rotation: RotationParams
+    jigsaw_pp: JigsawPPParams
+
+    @model_validator(mode="after")
+    def _one_rotation_task(self) -> SSL:
+        if self.method == "rotation" and self.with_rotation is not None:
+            raise ValueError("with_rotation is set beside method: rotation, which is that task already; set it to null")
+        return self
 
 
 class CrossEntropy(Frozen):
