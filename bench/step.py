@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.timing import interleaved
-from fkt.data.loader import Loader
 from fkt.data.store import Meta, Split
-from fkt.data.views import build_pipeline
 from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
@@ -26,6 +24,8 @@ from fkt.params import SSL, Augment, CrossEntropy, Model, Training
 from fkt.ssl.simclr import SimCLR
 from fkt.training.objectives import Functional, SupervisedLoss
 from fkt.training.optim import build_optimizer
+from fkt.views.loader import Loader
+from fkt.views.pipeline import build_pipeline
 
 STEPS = [
     {"name": "RandomResizedCrop", "scale": [0.2, 1.0], "ratio": [0.75, 1.3333], "p": 1.0},

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bench.timing import interleaved
 from fkt.data.store import Meta
-from fkt.data.views import build_pipeline
 from fkt.params import Augment
+from fkt.views.pipeline import build_pipeline
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 STEPS = [

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fkt.data.decode import as_channels, decode_file
-from fkt.data.fundus import crop_black_border
 from fkt.data.normalize import normalize
-from fkt.data.resize import SquareFit
 from fkt.errors import CorruptData, reported
 from fkt.models.checkpoint import Card, load_classifier
+from fkt.raw.decode import as_channels, decode_file
+from fkt.raw.fundus import crop_black_border
+from fkt.raw.resize import SquareFit
 
 
 def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 from fkt.data.keys import seeded
-from fkt.data.loader import Loader
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
 from fkt.training.session import open_session
+from fkt.views.loader import Loader
 
 SECTIONS = ("dataset", "lambda", "selection", "labels", "budget", "augment", "model", "ssl", "cross_entropy", "joint")
 

@@ -1,9 +1,9 @@
 """Prepare: the raw dataset becomes uint8 arrays with train, val and test splits (``python -m stages.prepare``)."""
 
-from fkt.data.prepare import prepare
-from fkt.data.summary import class_table, remarks
 from fkt.errors import reported
 from fkt.params import Params, load_params
+from fkt.raw.prepare import prepare
+from fkt.raw.summary import class_table, remarks
 from fkt.runs import prepared_path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from fkt.data.keys import seeded
-from fkt.data.loader import Loader
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.runs import PRETRAINED
@@ -13,6 +12,7 @@ from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
 from fkt.training.plan import plan_ssl, plan_supervised
 from fkt.training.session import open_session
+from fkt.views.loader import Loader
 
 SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
 

@@ -9,15 +9,15 @@ import json
 from pathlib import Path
 
 from fkt.errors import reported
-from fkt.evaluation import plot_data
-from fkt.evaluation.arms import read_arms, read_meta, read_pretrained
-from fkt.evaluation.confusion_figure import draw_confusion
-from fkt.evaluation.drawn_maps import read_maps
-from fkt.evaluation.figures import draw_accuracy, draw_curves
-from fkt.evaluation.maps_figure import draw_maps
-from fkt.evaluation.report import Findings, headline, render
-from fkt.evaluation.summary import ORDER, compare_arms, summarize
 from fkt.params import Params, load_params
+from fkt.report import plot_data
+from fkt.report.arms import read_arms, read_meta, read_pretrained
+from fkt.report.confusion_figure import draw_confusion
+from fkt.report.drawn_maps import read_maps
+from fkt.report.figures import draw_accuracy, draw_curves
+from fkt.report.maps_figure import draw_maps
+from fkt.report.report import Findings, headline, render
+from fkt.report.summary import ORDER, compare_arms, summarize
 from fkt.runs import FIGURES, METRICS, PRETRAINED
 
 

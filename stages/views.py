@@ -5,11 +5,11 @@ Usage: python -m stages.views
 
 from __future__ import annotations
 
-from fkt.data.sheet import draw_sheet, save_sheet
 from fkt.data.store import load_split
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.runs import FIGURES, prepared_path
+from fkt.sheet import draw_sheet, save_sheet
 
 
 def main(params: Params) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fkt.data.raw import Raw
 from fkt.data.store import SPLITS, Meta, write_meta
+from fkt.raw.source import Raw
 
 Pixels = NDArray[np.uint8]
 INTEL_CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from fkt.evaluation.summary import ORDER
 from fkt.params import Mode, load_params
+from fkt.report.summary import ORDER
 from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module

@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from fkt.data.store import Meta
-from fkt.data.views import build_pipeline
 from fkt.errors import ParamsError
 from fkt.params import load_params
 from fkt.preset import apply_presets, available, main, merged
+from fkt.views.pipeline import build_pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "presets"

@@ -1,1 +1,1 @@
-"""From raw images to batches of views; knows no model and no loss."""
+"""Prepared images: the arrays on disk and on the device, their normalization, and keyed randomness."""

@@ -1,1 +1,1 @@
-"""Predictions, metrics, probes, maps, statistics and the report."""
+"""What one trained network does with images: predictions, metrics, probes, activation maps."""

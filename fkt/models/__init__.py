@@ -1,1 +1,1 @@
-"""Backbones, heads and how their weights are kept; knows no loss."""
+"""Backbones, the classifier, and how their weights are kept; knows no loss."""

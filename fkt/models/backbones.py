@@ -136,7 +136,7 @@ BACKBONES: dict[str, Architecture] = {
 def build_backbone(model: Model, channels: int) -> ResNet:
     """Build the backbone of params.yaml with fresh weights, drawn from torch's global generator.
 
-    channels: of the images. ImageNet weights are loaded by fkt.models.imagenet, so that only runs that ask for
+    channels: of the images. ImageNet weights are loaded by fkt.training.imagenet, so that only runs that ask for
     them pay for torchvision.
     """
     return ResNet(BACKBONES[model.backbone], channels=channels, width=model.width, stem=model.stem)

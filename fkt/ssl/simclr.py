@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from fkt.models.backbones import ResNet
-from fkt.models.heads import projector
 from fkt.params import SSL
 from fkt.ssl.base import Method, SSLOutput
+from fkt.ssl.heads import projector
 from fkt.ssl.losses import nt_xent
 
 

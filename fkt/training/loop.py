@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch.optim import Optimizer
 
-from fkt.data.loader import Batch, Loader
 from fkt.errors import Diverged
 from fkt.params import Training
 from fkt.training.monitor import Validate
@@ -19,6 +18,7 @@ from fkt.training.optim import build_optimizer, learning_rate
 from fkt.training.plan import Plan
 from fkt.training.progress import Progress
 from fkt.training.resume import Interrupt, Resume, State
+from fkt.views.loader import Batch, Loader
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fkt.data.loader import Batch
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy
+from fkt.views.loader import Batch
 
 if TYPE_CHECKING:
     from fkt.ssl.base import Method

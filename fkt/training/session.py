@@ -13,23 +13,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fkt.data.budget import check_against_data, labelled_index
 from fkt.data.keys import seeded
-from fkt.data.loader import Loader
 from fkt.data.store import Meta, Split, load_meta, load_split, write_json
-from fkt.data.views import Pipeline, build_pipeline
 from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, save_model
 from fkt.models.classifier import Classifier
-from fkt.models.flops import forward_flops
 from fkt.params import Params, Training, Transform
 from fkt.runs import Run
+from fkt.training.budget import check_against_data, labelled_index
+from fkt.training.flops import forward_flops
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import validation, warnings_of
 from fkt.training.objectives import Objective, SupervisedLoss
 from fkt.training.plan import Plan
 from fkt.training.resume import Resume, file_digest, fingerprint
+from fkt.views.loader import Loader
+from fkt.views.pipeline import Pipeline, build_pipeline
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Session:
         with seeded(self.run.seed, "backbone"):
             backbone = build_backbone(self.params.model, self.meta.channels)
         if self.params.model.weights == "imagenet":
-            from fkt.models.imagenet import load_imagenet
+            from fkt.training.imagenet import load_imagenet
 
             load_imagenet(backbone, self.params.model.backbone)
         return backbone

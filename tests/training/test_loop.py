@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fkt.data.loader import Batch
 from fkt.errors import Diverged
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import Validate, warnings_of
 from fkt.training.objectives import Objective
 from fkt.training.plan import Plan
 from fkt.training.resume import Resume, fingerprint
+from fkt.views.loader import Batch
 from tests.conftest import ROOT
 from tests.training.test_optim import section
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fkt.data.keys import seeded
-from fkt.data.loader import Batch
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import SSL, CrossEntropy, Model
 from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
+from fkt.views.loader import Batch
 
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
 PLAIN = CrossEntropy(label_smoothing=0.0, class_weights="none")

@@ -1,0 +1,86 @@
+"""APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders cut away."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from fkt.data.store import SplitName
+from fkt.errors import CorruptData, DatasetNotFound
+from fkt.raw.decode import as_channels, decode_file
+from fkt.raw.folders import from_files, ignored_note
+from fkt.raw.source import Pixels, Raw
+
+GRADES = ["No DR", "Mild", "Moderate", "Severe", "Proliferative DR"]
+LAYOUT = "<source>/train.csv (columns id_code, diagnosis) and <source>/train_images/<id_code>.png"
+_WHERE = "Get it from Kaggle, competition 'aptos2019-blindness-detection', and unpack it there"
+
+_DARK = 10
+"""A pixel whose brightest channel is at most this is border; sensor noise stays below it."""
+_SPECK = 0.01
+"""A row or column belongs to the disc if more than this share of it is bright; single hot pixels do not count."""
+_LEAST = 0.1
+"""A box of less than this share of the image is no disc: the photograph is too dark to tell, and is kept whole."""
+
+
+def read_aptos(source: Path, download: bool) -> Raw:
+    """Read the 3,662 graded photographs of APTOS 2019; Kaggle hides the grades of its test images.
+
+    The black border around the disc (see crop_black_border) is cut away on loading: it differs between cameras,
+    and cameras between clinics, so that its width tells of the grade without showing the eye.
+    """
+    table = source / "train.csv"
+    if not table.is_file() or not (source / "train_images").is_dir():
+        raise DatasetNotFound(f"APTOS 2019 is not in {source}. Expected: {LAYOUT}. {_WHERE}")
+    grades = _grades(table)
+    files: list[tuple[SplitName, int, Path]] = [
+        ("train", grade, source / "train_images" / f"{name}.png") for name, grade in sorted(grades.items())
+    ]
+    if not any(path.is_file() for _, _, path in files):
+        raise DatasetNotFound(f"none of the {len(files)} images of {table} is there. Expected: {LAYOUT}. {_WHERE}")
+    wanted = {path for _, _, path in files}
+    others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in wanted)
+    raw = from_files(source, GRADES, files, [])
+
+    def load(index: int, channels: int) -> Pixels:
+        box = crop_black_border(decode_file(files[index][2], 3))
+        return as_channels(box, channels)
+
+    return Raw(raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others))
+
+
+def crop_black_border(image: Pixels) -> Pixels:
+    """Cut an RGB fundus photograph (H, W, 3) uint8 down to the bounding box of its disc; a view, not a copy.
+
+    The box holds every row and column of which more than 1 % is brighter than 10 in some channel. A photograph
+    whose box would be less than a tenth of it is returned whole.
+    """
+    bright = image.max(axis=2) > _DARK
+    rows = np.flatnonzero(bright.mean(axis=1) > _SPECK)
+    columns = np.flatnonzero(bright.mean(axis=0) > _SPECK)
+    if len(rows) == 0 or len(columns) == 0:
+        return image
+    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return box if box.size >= _LEAST * image.size else image
+
+
+def _grades(table: Path) -> dict[str, int]:
+    """Read id -> grade, accounting for every line."""
+    grades: dict[str, int] = {}
+    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"id_code", "diagnosis"} <= set(reader.fieldnames or ()):
+            raise CorruptData(f"{table} has the columns {reader.fieldnames}; expected id_code and diagnosis")
+        for row in reader:
+            name, text = (row["id_code"] or "").strip(), (row["diagnosis"] or "").strip()
+            if not name or text not in ("0", "1", "2", "3", "4"):
+                raise CorruptData(
+                    f"{table}, line {reader.line_num}: id_code '{name}', diagnosis '{text}'; expected a grade 0 to 4"
+                )
+            if grades.setdefault(name, int(text)) != int(text):
+                raise CorruptData(f"{table}, line {reader.line_num}: id_code '{name}' has two grades; keep one")
+    if not grades:
+        raise CorruptData(f"{table} lists no images; get it again. {_WHERE}")
+    return grades

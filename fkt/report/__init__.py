@@ -1,0 +1,1 @@
+"""Everything that compares runs: statistics, tables, conclusions, figures."""

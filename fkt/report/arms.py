@@ -1,0 +1,121 @@
+"""What the runs left behind, read back arm by arm: scores, predictions, learning curves and costs.
+
+Reads files only: no torch, no averaging, no rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fkt.report.run_files import MissingResult, read_json, read_npz, require
+from fkt.runs import PRETRAINED, Run, prepared_path
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One mode, all its seeds."""
+
+    mode: str
+    seeds: list[int]
+    results: list[dict[str, Any]]
+    """Scores on the test images, one for each seed."""
+    ids: NDArray[np.int64]
+    """(N,) identities of the test images."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    predicted: NDArray[np.int64]
+    """(S, N) the most probable class, for each seed."""
+    costs: list[list[dict[str, Any]]]
+    """For each seed, the cost of each of its training runs: pretraining first, where the arm has one."""
+    curves: pd.DataFrame
+    """Rows of the learning curves with mode, seed and stage; passes count from the arm's first training run on."""
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """(S, N) whether each test image is classified rightly, for each seed."""
+        correct: NDArray[np.bool_] = self.predicted == self.labels
+        return correct
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(K, K) test images by actual (row) and predicted class, summed over seeds."""
+        counts: NDArray[np.int64] = np.sum([result["confusion"] for result in self.results], axis=0, dtype=np.int64)
+        return counts
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the training runs warned of."""
+        return [
+            f"{self.mode}, seed {seed}: {warning}"
+            for seed, parts in zip(self.seeds, self.costs, strict=True)
+            for part in parts
+            for warning in part.get("warnings", [])
+        ]
+
+
+def read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
+    """Read all that a mode's runs left. Raises MissingResult, which names the stage that makes what is missing."""
+    runs = [Run(dataset, mode, seed) for seed in seeds]
+    predictions = [read_npz(run.predictions, f"evaluate@{mode}") for run in runs]
+    ids, labels = predictions[0]["ids"], predictions[0]["labels"]
+    for run, prediction in zip(runs, predictions, strict=True):
+        if not np.array_equal(prediction["ids"], ids):
+            raise MissingResult(
+                f"{run.predictions} holds other test images than {runs[0].predictions}; run 'dvc repro evaluate@{mode}'"
+            )
+    return Arm(
+        mode=mode,
+        seeds=seeds,
+        results=[read_json(run.results, f"evaluate@{mode}") for run in runs],
+        ids=ids,
+        labels=labels,
+        predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
+        costs=[[read_json(part.log / "cost.json", _trained(part)) for part in _parts(run)] for run in runs],
+        curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
+    )
+
+
+def read_arms(dataset: str, modes: list[str], seeds: list[int]) -> list[Arm]:
+    """Read several modes, which must have been scored on the same test images; see read_arm."""
+    arms = [read_arm(dataset, mode, seeds) for mode in modes]
+    for arm in arms:
+        if not np.array_equal(arm.ids, arms[0].ids):
+            raise MissingResult(
+                f"{arm.mode} was scored on other test images than {arms[0].mode}; run 'dvc repro' to score both anew"
+            )
+    return arms
+
+
+def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read the probe scores of the SSL-only backbones; empty where they have not been evaluated."""
+    paths = [Run(dataset, PRETRAINED, seed).results for seed in seeds]
+    return [read_json(path, f"evaluate-{PRETRAINED}") for path in paths] if any(p.is_file() for p in paths) else []
+
+
+def read_meta(dataset: str) -> dict[str, Any]:
+    """Read meta.json of the prepared data; see fkt.data.store.Meta for its content. Raises MissingResult."""
+    return read_json(prepared_path(dataset) / "meta.json", "prepare")
+
+
+def _parts(run: Run) -> list[Run]:
+    """The training runs that an arm is made of, in order."""
+    return [Run(run.dataset, PRETRAINED, run.seed), run] if run.mode == "representational" else [run]
+
+
+def _read_curve(run: Run) -> pd.DataFrame:
+    """Read the learning curve of an arm, its training runs one after the other."""
+    frames: list[pd.DataFrame] = []
+    for part in _parts(run):
+        frame = pd.read_csv(require(part.log / "curve.csv", _trained(part)))
+        frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
+        frames.append(frame.assign(mode=run.mode, seed=run.seed, stage=part.stage))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _trained(run: Run) -> str:
+    return f"{run.stage}@{run.seed}"

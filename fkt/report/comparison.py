@@ -1,0 +1,83 @@
+"""Two arms on the same test images and seeds: the difference, its interval, its tests. Opens no file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fkt.report.intervals import mean_std, paired_bootstrap
+from fkt.report.significance import MAX_SEEDS, exact_image_test, exact_seed_test, holm, paired_difference
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arm a against arm b on the same seeds and test images; accuracies and differences are fractions."""
+
+    name_a: str
+    name_b: str
+    difference: float
+    """Accuracy of a minus accuracy of b, mean over seeds."""
+    difference_std: float
+    """Deviation (ddof=1) of the difference over seeds; nan for one seed."""
+    differences: tuple[float, ...]
+    """The difference of each seed."""
+    low: float
+    """Lower end of the interval over images and seeds; see ``paired_bootstrap``."""
+    high: float
+    p_images: float
+    """Of the exact test by images, not adjusted for other comparisons."""
+    p_seeds: float
+    """Of the exact test by seeds, never below ``smallest_p(num_seeds)``; nan beyond 40 seeds."""
+    num_seeds: int
+    num_images: int
+
+
+def compare(
+    name_a: str,
+    name_b: str,
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+    *,
+    samples: int,
+    confidence: float,
+    seed: int,
+) -> Comparison:
+    """Compare two arms by their hits (S, N) bool, row s of both of one seed and column n of both of one image.
+
+    samples, seed: of the bootstrap; confidence: of its interval. Raises ValueError where the arrays are no pair.
+    """
+    by_seed = paired_difference(correct_a, correct_b).mean(axis=1).tolist()
+    difference, deviation = mean_std(by_seed)
+    low, high = paired_bootstrap(correct_a, correct_b, samples, confidence, seed)
+    num_seeds, num_images = correct_a.shape
+    return Comparison(
+        name_a=name_a,
+        name_b=name_b,
+        difference=difference,
+        difference_std=deviation,
+        differences=tuple(by_seed),
+        low=low,
+        high=high,
+        p_images=exact_image_test(correct_a, correct_b),
+        p_seeds=exact_seed_test(by_seed) if num_seeds <= MAX_SEEDS else math.nan,
+        num_seeds=num_seeds,
+        num_images=num_images,
+    )
+
+
+def distinguished(comparisons: Sequence[Comparison], confidence: float) -> list[bool]:
+    """Say of each difference whether it is told from noise: two conditions, both needed.
+
+    The interval over images and seeds excludes 0, and the exact test by images, adjusted by Holm for all the
+    comparisons given, is below 1 - confidence. The interval guards against luck of the seeds, the test against luck
+    of the images and of many comparisons; the interval is for its own comparison and not widened for the others.
+    """
+    adjusted = holm([comparison.p_images for comparison in comparisons])
+    return [
+        not comparison.low <= 0 <= comparison.high and p < 1 - confidence
+        for comparison, p in zip(comparisons, adjusted, strict=True)
+    ]

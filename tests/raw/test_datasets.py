@@ -1,0 +1,198 @@
+"""The readers, on tiny data in each source's own layout."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fkt.errors import CorruptData, DatasetNotFound, ParamsError
+from fkt.raw.datasets import read_raw
+from fkt.raw.fundus import GRADES
+from tests import fakes
+from tests.fakes import counted
+
+
+def test_digits_are_scikit_learns_scaled_to_bytes():
+    from sklearn.datasets import load_digits
+
+    raw = read_raw("digits", None, False)
+    assert (len(raw), raw.classes, set(raw.parts)) == (1797, [str(d) for d in range(10)], {"train"})
+    truth = load_digits()
+    for i in (0, 1000, 1796):
+        expected = [[round(v / 16 * 255 + 1e-9) for v in row] for row in truth.images[i].tolist()]
+        np.testing.assert_array_equal(raw.load(i, 1)[..., 0], expected)
+        assert raw.labels[i] == truth.target[i]
+    with pytest.raises(ParamsError, match="digits come with scikit-learn"):
+        read_raw("digits", "/somewhere", False)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("folder", "<source>/<class>/<images>"),
+        ("intel", "puneet6060/intel-image-classification"),
+        ("aptos", "aptos2019-blindness-detection"),
+        ("imagenet100", "image-net.org"),
+        ("cifar10", "prepare.download: true"),
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte"),
+        ("usps", "usps.bz2"),
+        ("svhn", "train_32x32.mat"),
+        ("stl10", "stl10_binary/train_X.bin"),
+    ],
+)
+def test_absent_data_say_what_belongs_where(tmp_path, monkeypatch, dataset, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetNotFound) as caught:
+        read_raw(dataset, None, False)
+    assert words in str(caught.value)
+    assert str(Path("data/raw") / dataset) in str(caught.value)
+
+
+def test_a_folder_of_class_folders_has_one_part(tmp_path):
+    fakes.write_folder(tmp_path, ("b", "a"), 4)
+    raw = read_raw("folder", str(tmp_path), False)
+    assert raw.classes == ["a", "b"]
+    assert counted(raw) == {"train": [4, 4]}
+    assert raw.names[0] == "a/000.png"
+    np.testing.assert_array_equal(raw.load(5, 3), np.asarray(Image.open(tmp_path / raw.names[5])))
+
+
+@pytest.mark.parametrize("names", [("train", "test", "val"), ("Training", "Testing", "valid")])
+def test_a_folder_with_parts_keeps_them(tmp_path, names):
+    fakes.write_folder(tmp_path, ("a", "b"), dict(zip(names, (5, 3, 2), strict=True)))
+    fakes.write_folder(tmp_path / "unlabelled", ("x",), 1)
+    raw = read_raw("folder", str(tmp_path), False)
+    assert counted(raw) == {"train": [5, 5], "test": [3, 3], "val": [2, 2]}
+    assert raw.classes == ["a", "b"]
+
+
+def test_images_deeper_down_belong_to_their_class_and_other_files_are_counted(tmp_path):
+    fakes.write_folder(tmp_path, ("a", "b"), 2)
+    fakes.write_classes(tmp_path / "a", ("deeper",), 3, suffix=".JPG")
+    fakes.write_classes(tmp_path, (".hidden", "__MACOSX"), 2)
+    for name in ("a/.DS_Store", "a/._000.png", "b/readme.txt", "loose.png"):
+        (tmp_path / name).write_bytes(b"x")
+    raw = read_raw("folder", str(tmp_path), False)
+    assert raw.classes == ["a", "b"]
+    assert counted(raw) == {"train": [5, 2]}
+    assert raw.notes["ignored_files"]["count"] == 4
+    assert "b/readme.txt" in raw.notes["ignored_files"]["examples"]
+
+
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+    fakes.write_folder(tmp_path / "tree", ("a", "b"), 2)
+    fakes.write_classes(tmp_path, ("elsewhere",), 3)
+    (tmp_path / "tree" / "a" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tree" / "b" / "back").symlink_to(tmp_path / "tree")
+    assert counted(read_raw("folder", str(tmp_path / "tree"), False)) == {"train": [5, 2]}
+
+
+def test_trees_that_are_no_class_folders_are_refused_with_the_layout(tmp_path):
+    fakes.write_classes(tmp_path, ("flat",), 3)
+    with pytest.raises(DatasetNotFound, match=r"no class folders, two or more are needed. Expected: <source>/<class>"):
+        read_raw("folder", str(tmp_path / "flat"), False)
+    with pytest.raises(DatasetNotFound, match=r"one class folder \('flat'\).*set prepare.source to"):
+        read_raw("folder", str(tmp_path), False)
+
+
+def test_parts_under_unknown_names_do_not_become_classes(tmp_path):
+    for fold in ("fold1", "fold2", "fold3"):
+        fakes.write_folder(tmp_path / fold, ("cat", "dog"), 1)
+    with pytest.raises(DatasetNotFound, match="fold1, fold2, fold3 .* parts of a dataset, not classes"):
+        read_raw("folder", str(tmp_path), False)
+
+
+def test_test_folders_without_train_are_refused(tmp_path):
+    fakes.write_folder(tmp_path, ("a", "b"), {"test": 2, "val": 2})
+    with pytest.raises(DatasetNotFound, match="holds test, val but no train folder"):
+        read_raw("folder", str(tmp_path), False)
+
+
+def test_a_class_that_only_test_has_is_an_error(tmp_path):
+    fakes.write_folder(tmp_path, ("a", "b"), {"train": 2, "test": 2})
+    fakes.write_classes(tmp_path / "test", ("c",), 1)
+    with pytest.raises(CorruptData, match="test has classes that .*train has not: c"):
+        read_raw("folder", str(tmp_path), False)
+
+
+def test_an_empty_class_folder_is_an_error(tmp_path):
+    fakes.write_folder(tmp_path, ("a", "b"), 2)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "000.xml").write_text("<x/>")
+    with pytest.raises(CorruptData, match=r"no images in .*annotations; every folder there is taken for a class"):
+        read_raw("folder", str(tmp_path), False)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_intel_is_read_as_kaggle_packs_it(tmp_path, nested):
+    fakes.write_intel(tmp_path, 3, 2, nested=nested)
+    raw = read_raw("intel", str(tmp_path), False)
+    assert raw.classes == list(fakes.INTEL_CLASSES)
+    assert counted(raw) == {"train": [3] * 6, "test": [2] * 6}
+    shutil.rmtree(tmp_path / "seg_test")
+    with pytest.raises(DatasetNotFound, match="seg_test is not a folder"):
+        read_raw("intel", str(tmp_path), False)
+
+
+def test_aptos_takes_grades_from_the_table_and_cuts_the_border(tmp_path):
+    fakes.write_aptos(tmp_path, 3, size=60)
+    (tmp_path / "train_images" / "extra.png").write_bytes(b"x")
+    raw = read_raw("aptos", str(tmp_path), False)
+    assert raw.classes == GRADES
+    assert counted(raw) == {"train": [3] * 5}
+    grades = dict(line.split(",") for line in (tmp_path / "train.csv").read_text().split()[1:])
+    for i in range(len(raw)):
+        assert grades[Path(raw.names[i]).stem] == str(raw.labels[i])
+        assert raw.load(i, 3).shape[0] < 60 and raw.load(i, 3).shape[1] < 60
+    assert raw.load(0, 1).shape[2] == 1
+    assert raw.notes["ignored_files"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("id,label\nx,1\n", "expected id_code and diagnosis"),
+        ("id_code,diagnosis\nx,5\n", "line 2: id_code 'x', diagnosis '5'; expected a grade 0 to 4"),
+        ("id_code,diagnosis\nx,1\nx,2\n", "line 3: id_code 'x' has two grades"),
+        ("id_code,diagnosis\n", "lists no images"),
+    ],
+)
+def test_a_wrong_grade_table_is_named_by_line(tmp_path, table, words):
+    fakes.write_aptos(tmp_path, 1)
+    (tmp_path / "train.csv").write_text(table)
+    with pytest.raises(CorruptData, match=words):
+        read_raw("aptos", str(tmp_path), False)
+
+
+def test_imagenet100_uses_the_listed_classes_under_their_names(tmp_path):
+    fakes.write_imagenet100(tmp_path, 3, 2)
+    raw = read_raw("imagenet100", str(tmp_path), False)
+    assert raw.classes == ["tench, Tinca tinca", "goldfish", "n01484850"]
+    assert counted(raw) == {"train": [3] * 3, "test": [2] * 3}
+    shutil.rmtree(tmp_path / "val" / "n01443537")
+    with pytest.raises(CorruptData, match="1 of 3 listed classes have no validation folder .*: n01443537"):
+        read_raw("imagenet100", str(tmp_path), False)
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(DatasetNotFound, match="no class list"):
+        read_raw("imagenet100", str(tmp_path), False)
+
+
+def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
+    fakes.write_classes(tmp_path / "train.X1", ("n01",), 3)
+    fakes.write_classes(tmp_path / "train.X2", ("n02", "n03"), 3)
+    fakes.write_classes(tmp_path / "val.X", ("n01", "n02", "n03"), 1)
+    (tmp_path / "Labels.json").write_text('{"n01": "crane", "n02": "hen", "n03": "crane"}')
+    raw = read_raw("imagenet100", str(tmp_path), False)
+    assert raw.classes == ["crane (n01)", "hen", "crane (n03)"]
+    assert counted(raw) == {"train": [3] * 3, "test": [1] * 3}
+
+
+def test_a_class_list_that_is_no_json_object_is_refused(tmp_path):
+    fakes.write_imagenet100(tmp_path, 2, 1)
+    (tmp_path / "classes.txt").unlink()
+    for text, words in (('{"n01": ', "Labels.json is not JSON"), ("[1]", "not an object of wnid")):
+        (tmp_path / "Labels.json").write_text(text)
+        with pytest.raises(CorruptData, match=words):
+            read_raw("imagenet100", str(tmp_path), False)

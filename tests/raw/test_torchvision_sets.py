@@ -1,0 +1,155 @@
+"""The readers of what torchvision knows, on tiny data in its own layouts, and on the real CIFAR-10 where it is."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fkt.errors import CorruptData, DatasetNotFound
+from fkt.raw.datasets import read_raw
+from tests import fakes_torchvision as fakes
+from tests.fakes import counted, stacked
+
+CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10" / "unpack.py"
+
+
+def patched_cifar10(monkeypatch, sums):
+    from torchvision.datasets import CIFAR10
+
+    names = list(sums)
+    monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name in names[:5]])
+    monkeypatch.setattr(CIFAR10, "test_list", [[names[5], sums[names[5]]]])
+    meta = {"filename": names[6], "key": "label_names", "md5": sums[names[6]]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+
+
+@pytest.mark.parametrize("inner", ["", "cifar-10-batches-py"])
+def test_cifar10_is_read_from_its_folder_or_the_one_around_it(tmp_path, monkeypatch, inner):
+    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
+    raw = read_raw("cifar10", str(tmp_path / inner), False)
+    assert raw.classes[:2] == ["airplane", "automobile"]
+    assert counted(raw) == {"train": [10] * 10, "test": [2] * 10}
+    images, labels = stacked(10, 2, 32, 5)
+    np.testing.assert_array_equal(raw.load(100 + 7, 3), images[7])
+    assert raw.labels[107] == labels[7]
+    assert raw.names[107] == "test/7"
+
+
+class Trap:
+    """What a forged pickle does when it is opened."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('a forged pickle was opened')",))
+
+
+def test_no_pickle_is_opened_before_all_checksums_are_right(tmp_path, monkeypatch):
+    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
+    forged = tmp_path / "cifar-10-batches-py" / "data_batch_1"
+    forged.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CorruptData, match="md5 sum is not torchvision's for cifar-10-batches-py/data_batch_1; nothing"):
+        read_raw("cifar10", str(tmp_path), False)
+
+
+def test_missing_batches_are_named(tmp_path, monkeypatch):
+    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
+    for number in (2, 4):
+        (tmp_path / "cifar-10-batches-py" / f"data_batch_{number}").unlink()
+    with pytest.raises(DatasetNotFound, match="2 of 7 files of cifar10 not found .*data_batch_2, .*data_batch_4. Set"):
+        read_raw("cifar10", str(tmp_path), False)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
+def test_idx_files_are_read_from_any_folder_of_the_layout(tmp_path, dataset, kind):
+    fakes.write_mnist(tmp_path, 3, 2, kind=kind)
+    for inner in ("", kind, f"{kind}/raw"):
+        raw = read_raw(dataset, str(tmp_path / inner), False)
+        assert counted(raw) == {"train": [3] * 10, "test": [2] * 10}
+    assert len(raw.classes) == 10 and (dataset != "mnist" or raw.classes[3] == "3")
+    images, _ = stacked(10, 3, 28, 0)
+    np.testing.assert_array_equal(raw.load(4, 1)[..., 0], images[4].mean(axis=2).astype(np.uint8))
+
+
+def test_compressed_idx_files_are_unpacked_once_their_checksums_are_right(tmp_path, monkeypatch):
+    from torchvision.datasets import MNIST
+
+    sums = fakes.write_mnist(tmp_path, 3, 2, packed=True)
+    with pytest.raises(DatasetNotFound, match="mnist not found"):
+        read_raw("mnist", str(tmp_path), False)  # these are not the files whose sums torchvision knows
+    names = [name for name, _ in MNIST.resources]
+    monkeypatch.setattr(MNIST, "resources", list(zip(names, sums, strict=True)))
+    assert counted(read_raw("mnist", str(tmp_path), False)) == {"train": [3] * 10, "test": [2] * 10}
+
+
+def test_an_idx_file_cut_short_is_refused(tmp_path):
+    fakes.write_mnist(tmp_path)
+    path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CorruptData, match="mnist in .* cannot be read"):
+        read_raw("mnist", str(tmp_path), False)
+
+
+def test_usps_is_read_and_its_checksums_are_checked(tmp_path, monkeypatch):
+    from torchvision.datasets import USPS
+
+    sums = fakes.write_usps(tmp_path)
+    with pytest.raises(CorruptData, match="usps.bz2, usps.t.bz2"):
+        read_raw("usps", str(tmp_path), False)
+    lists = {part: [url, name, sums[part]] for part, (url, name, _) in USPS.split_list.items()}
+    monkeypatch.setattr(USPS, "split_list", lists)
+    raw = read_raw("usps", str(tmp_path), False)
+    assert counted(raw) == {"train": [6] * 10, "test": [3] * 10}
+    images, _ = stacked(10, 6, 16, 0)
+    assert np.abs(raw.load(5, 1)[..., 0] - images[5].mean(axis=2)).max() <= 1.1
+
+
+def test_svhn_is_read_with_zero_as_zero(tmp_path, monkeypatch):
+    from torchvision.datasets import SVHN
+
+    sums = fakes.write_svhn(tmp_path)
+    lists = {part: [url, name, sums.get(part, md5)] for part, (url, name, md5) in SVHN.split_list.items()}
+    monkeypatch.setattr(SVHN, "split_list", lists)
+    raw = read_raw("svhn", str(tmp_path), False)
+    assert counted(raw) == {"train": [6] * 10, "test": [3] * 10}
+    images, labels = stacked(10, 6, 32, 0)
+    np.testing.assert_array_equal(raw.labels[:60], labels)
+    np.testing.assert_array_equal(raw.load(10, 3), images[10])
+
+
+def test_stl10_needs_its_labelled_parts_only(tmp_path, monkeypatch):
+    from torchvision.datasets import STL10
+
+    sums = fakes.write_stl10(tmp_path)
+    for name in ("train_list", "test_list"):
+        monkeypatch.setattr(STL10, name, [[file, sums.get(file, md5)] for file, md5 in getattr(STL10, name)])
+    raw = read_raw("stl10", str(tmp_path), False)
+    assert counted(raw) == {"train": [4] * 10, "test": [2] * 10}
+    images, labels = stacked(10, 4, 96, 0)
+    np.testing.assert_array_equal(raw.load(11, 3), images[11])
+    np.testing.assert_array_equal(raw.labels[:40], labels)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10", "usps", "svhn", "stl10"])
+def test_a_download_that_fails_says_so(tmp_path, monkeypatch, dataset):
+    import urllib.error
+    import urllib.request
+
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no network here")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(DatasetNotFound, match="could not be downloaded"):
+        read_raw(dataset, str(tmp_path / "new"), True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAR10.is_file(), reason=f"{CIFAR10} is not here")
+def test_the_real_cifar10_is_read(tmp_path):
+    subprocess.run([sys.executable, CIFAR10, "unpack", tmp_path], check=True)
+    raw = read_raw("cifar10", str(tmp_path), False)
+    assert counted(raw) == {"train": [5000] * 10, "test": [1000] * 10}
+    assert raw.classes[raw.labels[0]] == "frog"

@@ -1,0 +1,257 @@
+"""The report against numbers worked out by hand from fabricated run files."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fkt.params import Labels, Params, load_params
+from fkt.report.arms import read_arm, read_arms
+from fkt.report.conditions import count_labelled, labels_sentence, selection_sentence
+from fkt.report.plot_data import confusion_rows, curve_rows
+from fkt.report.run_files import MissingResult
+from fkt.report.summary import spread
+from fkt.report.tables import markdown_table, p_value, percent
+from fkt.runs import PRETRAINED, Run, maps_path
+from fkt.training.budget import labelled_index
+from stages import report as report_stage
+from stages.report import main
+from tests.report.fabricated import fabricate
+
+ROOT = Path(__file__).parents[2]
+NAMES = [f"kind {number}" for number in range(4)]
+
+
+def _params(**changes: object) -> Params:
+    return load_params(ROOT / "params.yaml").model_copy(
+        update={"dataset": "digits", "seeds": [0, 1, 2], "modes": ["functional", "supervised", "representational"]}
+        | {"labels": Labels(per_class=5, fraction=None), "selection": "auto"}
+        | changes
+    )
+
+
+@pytest.fixture
+def numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out: they take most of the time and have tests of their own."""
+    for name in ("draw_accuracy", "draw_curves", "draw_confusion", "draw_maps"):
+        monkeypatch.setattr(report_stage, name, lambda *arguments: None)
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    monkeypatch.chdir(tmp_path)
+    params = _params()
+    fabricate(params, names=NAMES, num_test=120)
+    return params
+
+
+def _results(mode: str) -> list[dict[str, float]]:
+    return [json.loads(Run("digits", mode, seed).results.read_text()) for seed in (0, 1, 2)]
+
+
+def test_arms_that_did_not_spend_alike_are_said(params: Params) -> None:
+    main(params)
+    assert "did not spend alike" not in Path("metrics/report.md").read_text()
+    for seed in params.seeds:
+        path = Run("digits", "supervised", seed).log / "cost.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"image_passes": content["image_passes"] // 10}))
+    main(params)
+    assert "**The arms did not spend alike**" in Path("metrics/report.md").read_text()
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params) -> None:
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    for section in summary.values():
+        assert all(type(value) in (int, float) for value in section.values())
+    for mode in params.modes:
+        for name, source in (("accuracy", "accuracy"), ("precision", "macro_precision"), ("recall", "macro_recall")):
+            values = [result[source] for result in _results(mode)]
+            assert summary[mode][name] == pytest.approx(statistics.mean(values), abs=1e-5)
+            assert summary[mode][f"{name}_std"] == pytest.approx(statistics.stdev(values), abs=1e-5)
+        assert summary[mode]["seeds"] == 3
+    gap = summary["functional"]["accuracy"] - summary["representational"]["accuracy"]
+    difference = summary["functional_minus_representational"]
+    assert difference["difference"] == pytest.approx(gap, abs=2e-5)
+    assert difference["low"] < difference["difference"] < difference["high"]
+    assert 0 < difference["p_images"] <= 1
+    assert {"functional_minus_supervised", "representational_minus_supervised"} < set(summary)
+    assert summary[PRETRAINED]["knn_accuracy"] == pytest.approx(0.62)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_representational_costs_include_pretraining(params: Params) -> None:
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    parts = [
+        json.loads((Run("digits", mode, 0).log / "cost.json").read_text()) for mode in (PRETRAINED, "representational")
+    ]
+    assert summary["representational"]["image_passes"] == sum(part["image_passes"] for part in parts)
+    assert summary["representational"]["gflops"] == pytest.approx(sum(part["flops"] for part in parts) / 1e9)
+    curves = read_arm("digits", "representational", [0]).curves
+    finetune = curves[curves["stage"] == "finetune"]["passes"]
+    assert finetune.min() > curves[curves["stage"] == "pretrain"]["passes"].max()
+    assert finetune.max() == pytest.approx(params.budget.passes)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_nothing_that_differs_between_identical_runs_is_in_the_summary(params: Params) -> None:
+    main(params)
+    first = Path("metrics/summary.json").read_bytes()
+    for mode in ("supervised", "functional"):
+        path = Run("digits", mode, 1).log / "cost.json"
+        cost = json.loads(path.read_text())
+        path.write_text(json.dumps(cost | {"seconds": 999.0, "images_per_second": 1.0, "device": "another"}))
+    main(params)
+    assert Path("metrics/summary.json").read_bytes() == first
+    assert "different hardware" in Path("metrics/report.md").read_text(encoding="utf-8")
+
+
+def test_all_outputs_have_the_same_bytes_twice(params: Params) -> None:
+    main(params)
+    names = ["summary.json", "report.md", "curves.csv", "confusion.csv"]
+    names += [f"figures/{name}.png" for name in ("accuracy", "curves", "confusion", "maps")]
+    first = {name: (Path("metrics") / name).read_bytes() for name in names}
+    main(params)
+    for name in names:
+        assert (Path("metrics") / name).read_bytes() == first[name], name
+
+
+def test_one_seed_has_no_deviation_and_one_mode_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = _params(seeds=[7], modes=["functional"])
+    fabricate(params, names=NAMES, num_test=60)
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert set(summary) == {"functional"} and not any(name.endswith("_std") for name in summary["functional"])
+    assert "\u00b1 0" not in Path("metrics/report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_seeds_and_modes_that_are_no_longer_asked_for_are_left_out(params: Params) -> None:
+    main(params.model_copy(update={"seeds": [0, 2], "modes": ["supervised", "functional"]}))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert set(summary) == {"supervised", "functional", "functional_minus_supervised"}
+    results = _results("supervised")
+    assert summary["supervised"]["accuracy"] == pytest.approx(
+        (results[0]["accuracy"] + results[2]["accuracy"]) / 2, abs=1e-5
+    )
+
+
+def test_the_page_says_what_was_compared_and_how(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    main(params)
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| functional ")][0]
+    values = [100 * result["accuracy"] for result in _results("functional")]
+    assert f"{statistics.mean(values):.2f} \u00b1 {statistics.stdev(values):.2f}" in table
+    assert "5 labels per class: 20 of 320 training images" in page
+    assert "lambda = 1" in page and "weights of the last step" in page and "80 of validation" in page
+    assert "AMD EPYC 9B14, bfloat16, 2 threads" in page
+    for name in ("accuracy", "curves", "confusion", "maps"):
+        assert f"(figures/{name}.png)" in page and (Path("metrics/figures") / f"{name}.png").is_file()
+    printed = capsys.readouterr().out
+    assert table in printed and "metrics/report.md" in printed and "metrics/figures" in printed
+    assert " ".join(page.split("\n\n")[1].split()) in " ".join(printed.split())
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
+    path = Run("digits", "functional", 2).log / "cost.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": ["the features have collapsed"]}))
+    main(params)
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    assert "## Warnings" in page and "functional, seed 2: the features have collapsed" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        (Run("digits", "functional", 1).results, "evaluate@functional"),
+        (Run("digits", "supervised", 0).predictions, "evaluate@supervised"),
+        (Run("digits", "representational", 2).log / "curve.csv", "finetune@2"),
+        (Run("digits", PRETRAINED, 2).log / "cost.json", "pretrain@2"),
+        (Run("digits", PRETRAINED, 1).results, "evaluate-pretrained"),
+        (maps_path("functional"), "cam@functional"),
+        (maps_path(PRETRAINED), "cam-pretrained"),
+        (Path("data/digits/meta.json"), "prepare"),
+    ],
+)
+@pytest.mark.usefixtures("numbers_only")
+def test_a_missing_file_is_named_with_the_stage_that_makes_it(params: Params, path: Path, stage: str) -> None:
+    path.unlink()
+    with pytest.raises(MissingResult) as caught:
+        main(params)
+    assert str(path) in str(caught.value) and f"'dvc repro {stage}'" in str(caught.value)
+
+
+def test_the_stages_that_errors_name_are_in_the_pipeline() -> None:
+    pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    for stage in ("evaluate", "evaluate-pretrained", "cam", "cam-pretrained", "prepare", "report"):
+        assert f"\n  {stage}:\n" in pipeline
+
+
+def test_arms_on_different_test_images_are_refused(params: Params) -> None:
+    path = Run("digits", "functional", 0).predictions
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(path, **(arrays | {"ids": arrays["ids"] + 1}))
+    with pytest.raises(MissingResult, match="other test images"):
+        read_arms("digits", ["functional"], [0, 1])
+    with pytest.raises(MissingResult, match="other test images"):
+        read_arms("digits", ["supervised", "functional"], [0])
+
+
+def test_plot_data_hold_every_point_and_every_image(params: Params) -> None:
+    arms = read_arms("digits", ["supervised", "representational", "functional"], params.seeds)
+    curves = curve_rows(arms)
+    assert len(curves) == 3 * 20 + 3 * 40 + 3 * 20
+    assert curves.loc[curves["stage"] == "pretrain", "val_accuracy"].isna().all()
+    cells = confusion_rows(arms, NAMES)
+    for arm in arms:
+        mine = cells[cells["mode"] == arm.mode]
+        assert mine["images"].sum() == 3 * 120
+        hits = mine.loc[mine["actual"] == mine["predicted"], "images"].sum()
+        assert hits == arm.correct.sum() and mine["actual"].tolist()[:4] == NAMES
+    assert isinstance(cells, pd.DataFrame) and (cells.groupby(["mode", "actual"])["share"].sum() - 1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Labels(per_class=3, fraction=None), Labels(per_class=None, fraction=0.1), Labels(per_class=None, fraction=None)],
+)
+def test_the_labels_are_counted_as_they_are_drawn(budget: Labels) -> None:
+    counts = [17, 4, 45]
+    labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+    assert count_labelled(budget, counts) == len(labelled_index(labels, budget, seed=0))
+    assert f"{count_labelled(budget, counts)} of 66" in labels_sentence(budget, counts)
+
+
+def test_selection_is_told_as_it_was_made() -> None:
+    assert selection_sentence("auto", 50, 200).startswith("the weights of the last step")
+    assert selection_sentence("auto", 200, 200).startswith("the weights with the best accuracy on validation")
+    assert selection_sentence("last", 200, 10).startswith("the weights of the last step")
+    assert "(auto" not in selection_sentence("validation", 10, 200)
+
+
+def test_tables_are_aligned_and_absent_numbers_are_dashes() -> None:
+    table = markdown_table(["Mode", "x"], [["a", "1.00"], ["long name", "10.00"]]).splitlines()
+    assert len({len(line) for line in table}) == 1 and table[1].startswith("| :--") and table[1].endswith("-: |")
+    assert percent(None) == "-" and percent(spread([0.5])) == "50.00"
+    assert percent(spread([0.1, 0.3])) == "20.00 \u00b1 14.14"
+    assert spread([0.1, None]) is None and spread([float("nan")]) is None
+    assert (p_value(0.0004), p_value(0.25), p_value(float("nan"))) == ("< 0.001", "0.250", "-")
+
+
+def test_the_report_does_not_import_torch() -> None:
+    code = "import stages.report, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,113 @@
+"""Comparisons of two arms, and what is said of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fkt.report.statistics import (
+    Comparison,
+    compare,
+    conclusion,
+    distinguished,
+    exact_image_test,
+    exact_seed_test,
+    paired_bootstrap,
+)
+from tests.report.simulated import arms
+
+
+def _comparison(low: float, high: float, p_images: float, num_seeds: int = 3, **changes: object) -> Comparison:
+    values: dict[str, object] = {
+        "name_a": "functional",
+        "name_b": "supervised",
+        "difference": (low + high) / 2,
+        "difference_std": 0.01,
+        "differences": ((low + high) / 2,) * num_seeds,
+        "low": low,
+        "high": high,
+        "p_images": p_images,
+        "p_seeds": 0.25,
+        "num_seeds": num_seeds,
+        "num_images": 360,
+    }
+    return Comparison(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_compare_puts_the_parts_together() -> None:
+    a, b = arms(3, 120, np.random.default_rng(0), seed_std=0.2, gain=0.3)
+    found = compare("functional", "supervised", a, b, samples=300, confidence=0.9, seed=5)
+    by_seed = [float(x.mean() - y.mean()) for x, y in zip(a, b, strict=True)]
+    assert found.differences == pytest.approx(by_seed)
+    assert (found.difference, found.difference_std) == pytest.approx((np.mean(by_seed), np.std(by_seed, ddof=1)))
+    assert (found.low, found.high) == paired_bootstrap(a, b, 300, 0.9, 5)
+    assert found.low < found.difference < found.high
+    assert found.p_images == exact_image_test(a, b)
+    assert found.p_seeds == exact_seed_test(by_seed)
+    assert (found.name_a, found.name_b, found.num_seeds, found.num_images) == ("functional", "supervised", 3, 120)
+
+
+def test_compare_with_one_seed_has_no_deviation_and_no_test_by_seeds() -> None:
+    a, b = arms(1, 120, np.random.default_rng(0), seed_std=0.0)
+    found = compare("a", "b", a, b, samples=300, confidence=0.9, seed=0)
+    assert math.isnan(found.difference_std)
+    assert found.p_seeds == 1.0
+
+
+def test_compare_goes_beyond_the_seeds_that_can_be_enumerated() -> None:
+    a, b = arms(41, 30, np.random.default_rng(0), seed_std=0.1)
+    assert math.isnan(compare("a", "b", a, b, samples=100, confidence=0.9, seed=0).p_seeds)
+
+
+def test_interval_and_adjusted_test_must_both_distinguish() -> None:
+    clear, wide = _comparison(0.01, 0.05, 0.001), _comparison(-0.01, 0.05, 0.001)
+    weak, below = _comparison(0.01, 0.05, 0.03), _comparison(-0.05, -0.01, 0.001)
+    assert distinguished([clear, wide, below], 0.95) == [True, False, True]
+    assert distinguished([weak], 0.95) == [True]
+    assert distinguished([weak, weak], 0.95) == [False, False]  # 0.03 twice is 0.06 after Holm
+
+
+def test_conclusion_names_the_better_arm_whichever_way_it_was_compared() -> None:
+    ahead = conclusion([_comparison(0.012, 0.05, 0.001)], 0.95)
+    behind = conclusion([_comparison(-0.05, -0.012, 0.0001)], 0.95)
+    assert "functional is more accurate than supervised" in ahead
+    assert "by 3.10 points (95 % interval 1.20 to 5.00; p = 0.001)" in ahead
+    assert "supervised is more accurate than functional" in behind
+    assert "by 3.10 points (95 % interval 1.20 to 5.00; p < 0.001)" in behind
+    assert "no proof" not in ahead
+
+
+def test_conclusion_says_what_an_open_difference_still_allows() -> None:
+    text = conclusion([_comparison(-0.01, 0.03, 0.2)], 0.95)
+    assert "functional and supervised are not distinguished: the difference is +1.00 points" in text
+    assert "from 1.00 points worse to 3.00 points better than supervised" in text
+    assert "no proof that two arms are equal" in text
+    assert "more accurate" not in text
+    assert "from 1.00 to 3.00 points worse" in conclusion([_comparison(-0.03, -0.01, 0.2)], 0.95)
+    assert "from 1.00 to 3.00 points better" in conclusion([_comparison(0.01, 0.03, 0.2)], 0.95)
+
+
+def test_conclusion_gives_the_adjusted_p() -> None:
+    text = conclusion([_comparison(0.01, 0.05, 0.02), _comparison(-0.01, 0.05, 0.2, name_b="representational")], 0.95)
+    assert "p = 0.040" in text
+    assert "adjusted for 2 comparisons (Holm)" in text
+
+
+def test_conclusion_says_what_few_seeds_cannot_show() -> None:
+    three = conclusion([_comparison(0.01, 0.05, 0.001)], 0.95)
+    assert "cannot give p below 0.25 with 3 seeds, so it can distinguish nothing here; from 6 seeds on" in three
+    six = conclusion([_comparison(0.01, 0.05, 0.001, num_seeds=6)], 0.95)
+    assert "cannot give p below 0.031 with 6 seeds." in six
+    assert "With one seed" in conclusion([_comparison(0.01, 0.05, 0.001, num_seeds=1)], 0.95)
+
+
+def test_conclusion_of_equal_predictions_claims_no_equality() -> None:
+    text = conclusion([_comparison(0.0, 0.0, 1.0)], 0.95)
+    assert "right about the same images" in text
+    assert "no proof" in text
+
+
+def test_conclusion_of_one_arm_says_that_nothing_is_compared() -> None:
+    assert conclusion([], 0.95) == "There is one arm, so nothing is compared."

@@ -1,0 +1,95 @@
+"""The augmentation sheet: what is on it, and that it is the same bytes every time."""
+
+import dataclasses
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from fkt import sheet
+from fkt.data.normalize import normalize
+from fkt.params import Augment
+from fkt.sheet import as_seen, draw_sheet, examples, save_sheet
+from stages.views import main as views_stage
+from tests.raw.pictures import AFFINE, PIPELINES, fake_split, meta
+
+
+def augment(engine="batched", labelled=(AFFINE,)):
+    return Augment(engine=engine, views=PIPELINES["SimCLR"], labelled=list(labelled))
+
+
+def pictures_of(figure):
+    """All pictures as rows x columns of arrays."""
+    rows = {}
+    for axes in figure.axes:
+        rows.setdefault(round(axes.get_position().y0, 4), []).append(np.asarray(axes.images[0].get_array()))
+    return [rows[height] for height in sorted(rows, reverse=True)]
+
+
+def test_there_is_an_example_of_each_class_up_to_the_limit():
+    assert examples(fake_split(21)).tolist() == [0, 1, 2]
+    many = fake_split(60, num_classes=20)
+    assert examples(many).tolist() == list(range(sheet.MAX_ROWS))
+    lacking = many.subset(torch.arange(5, 60))
+    assert lacking.labels[examples(lacking)].tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("engine", ["batched", "albumentations"])
+def test_the_sheet_shows_originals_labelled_views_and_ssl_views(channels, engine):
+    split = fake_split(21, channels=channels)
+    figure = draw_sheet(split, augment(engine))
+    rows = pictures_of(figure)
+    assert [len(row) for row in rows] == [1 + 2 + 6] * 3
+    stored = split.images(torch.arange(3)).permute(0, 2, 3, 1).numpy()
+    for row, original in zip(rows, stored, strict=True):
+        np.testing.assert_array_equal(row[0].reshape(original.shape), original)
+        assert all(not np.array_equal(row[3], other) for other in row[4:])
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == [
+        "original",
+        *(f"labelled {n}" for n in (1, 2)),
+        *(f"view {n}" for n in range(1, 7)),
+    ]
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["class 0", "class 1", "class 2"]
+    title = figure.texts[0].get_text()
+    assert "labelled: Affine (0.8)" in title
+    assert "RandomResizedCrop, HorizontalFlip (0.5), ColorJitter (0.8), ToGray (0.2)" in title
+
+
+def test_without_labelled_steps_the_labelled_columns_show_the_originals():
+    figure = draw_sheet(fake_split(21), augment(labelled=()))
+    for row in pictures_of(figure):
+        np.testing.assert_array_equal(row[0], row[1])
+    assert "labelled: as they are" in figure.texts[0].get_text()
+
+
+def test_undoing_the_normalization_gives_the_stored_bytes_back():
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(1, 3, 1, 1)
+    about = dataclasses.replace(meta(16, 3), mean=[0.1, 0.5, 0.7], std=[0.3, 0.01, 0.2])
+    seen = as_seen(normalize(images, about.mean, about.std), about)
+    np.testing.assert_array_equal(seen, images.permute(0, 2, 3, 1).numpy())
+
+
+def test_the_same_sheet_is_the_same_bytes_and_large_enough_to_see(tmp_path):
+    split = fake_split(21)
+    for name in ("one.png", "other.png"):
+        save_sheet(tmp_path / "figures" / name, draw_sheet(split, augment()))
+    one, other = ((tmp_path / "figures" / name).read_bytes() for name in ("one.png", "other.png"))
+    assert one == other
+    height, width = matplotlib.image.imread(tmp_path / "figures" / "one.png").shape[:2]
+    assert width >= 9 * 96
+    assert height >= 3 * 96
+
+
+def test_the_stage_writes_the_sheet_of_the_training_images(tmp_path, monkeypatch, capsys):
+    from fkt.params import load_params
+    from tests.fakes import write_prepared
+
+    params = load_params()
+    monkeypatch.chdir(tmp_path)
+    write_prepared(tmp_path / "data" / params.dataset)
+    (tmp_path / "data" / params.dataset / "test.npy").unlink()
+    views_stage(params)
+    assert (tmp_path / "metrics" / "figures" / "views.png").stat().st_size > 10_000
+    assert "views.png" in capsys.readouterr().out

@@ -1,0 +1,97 @@
+"""The labelled subset, and params.yaml against the data."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fkt.data.store import Meta
+from fkt.errors import ParamsError
+from fkt.params import Labels, Params, load_params
+from fkt.training.budget import check_against_data, labelled_index
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+LABELS = torch.arange(300) % 3
+UNEVEN = torch.repeat_interleave(torch.arange(3), torch.tensor([100, 15, 4]))
+
+
+def budget(per_class=None, fraction=None):
+    return Labels(per_class=per_class, fraction=fraction)
+
+
+def changed(**sections):
+    """Params with some sections' fields changed."""
+    update = {
+        name: getattr(PARAMS, name).model_copy(update=value) if isinstance(value, dict) else value
+        for name, value in sections.items()
+    }
+    return PARAMS.model_copy(update=update)
+
+
+def meta(train=(50, 37, 60), dataset="digits"):
+    counts = {"train": list(train), "val": [9] * len(train), "test": [9] * len(train)}
+    return Meta(dataset, [f"c{i}" for i in range(len(train))], 16, 1, counts, [0.5], [0.2])
+
+
+def test_no_budget_is_every_label():
+    torch.testing.assert_close(labelled_index(LABELS, budget(), 0), torch.arange(300))
+
+
+def test_a_number_is_taken_of_every_class_in_sorted_order():
+    index = labelled_index(LABELS[torch.randperm(300, generator=torch.Generator().manual_seed(0))], budget(7), 0)
+    assert index.dtype == torch.int64
+    assert bool((index.diff() > 0).all())
+    index = labelled_index(LABELS, budget(7), 0)
+    assert torch.bincount(LABELS[index]).tolist() == [7, 7, 7]
+
+
+def test_a_fraction_is_rounded_half_up_and_is_at_least_one():
+    assert torch.bincount(UNEVEN[labelled_index(UNEVEN, budget(fraction=0.1), 0)]).tolist() == [10, 2, 1]
+    assert torch.bincount(UNEVEN[labelled_index(UNEVEN, budget(fraction=0.001), 0)]).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_smaller_budgets_lie_inside_larger_ones_of_the_same_seed(seed):
+    budgets = [budget(1), budget(fraction=0.02), budget(3), budget(fraction=0.1), budget(30), budget(fraction=0.5)]
+    subsets = [set(labelled_index(LABELS, one, seed).tolist()) for one in budgets]
+    for small, large in zip(subsets, subsets[1:], strict=False):
+        assert small < large
+
+
+def test_the_subset_is_a_function_of_labels_budget_and_seed_alone():
+    first = labelled_index(LABELS, budget(10), 1)
+    torch.manual_seed(99)
+    torch.testing.assert_close(labelled_index(LABELS, budget(10), 1), first)
+    assert not torch.equal(labelled_index(LABELS, budget(10), 2), first)
+
+
+def test_every_image_is_drawn_by_some_seed():
+    drawn = torch.cat([labelled_index(LABELS, budget(20), seed) for seed in range(60)])
+    assert len(drawn.unique()) == len(LABELS)
+
+
+def test_more_labels_than_a_class_has_is_an_error_naming_it():
+    with pytest.raises(ParamsError, match=r'labels.per_class: 5 is more than the 4 training images of class "rare"'):
+        labelled_index(UNEVEN, budget(5), 0, ["a", "b", "rare"])
+    assert len(labelled_index(UNEVEN, budget(4), 0)) == 12
+
+
+def test_params_that_fit_the_data_pass():
+    check_against_data(changed(labels={"per_class": 37}), meta())
+
+
+def test_every_mistake_against_the_data_is_on_a_line_of_its_own():
+    params: Params = changed(labels={"per_class": 50}, joint={"batch_size": 148}, finetune={"batch_size": 512})
+    with pytest.raises(ParamsError) as caught:
+        check_against_data(params, meta())
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert lines[0].startswith('labels.per_class: 50 is more than the 37 training images of class "c1"; ')
+    assert lines[1:] == [
+        "finetune.batch_size: 512 is more than the 147 training images; give at most 147",
+        "joint.batch_size: 148 is more than the 147 training images; give at most 147",
+    ]
+
+
+def test_data_of_another_dataset_are_refused():
+    with pytest.raises(ParamsError, match="dataset: 'digits', but the prepared data are of 'cifar10'"):
+        check_against_data(PARAMS, meta(dataset="cifar10"))

@@ -1,0 +1,236 @@
+"""Batches as a function of (seed, step): which images, which labels, which random numbers, in any process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fkt.data.store import Split
+from fkt.errors import ParamsError, UserError
+from fkt.views.loader import Loader
+from fkt.views.pipeline import build_pipeline
+from fkt.views.workers import num_workers
+from tests.raw.pictures import PIPELINES, fake_split, step
+
+LABELLED = torch.tensor([1, 4, 8, 13, 20])
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def loader(
+    split=None, labelled=LABELLED, num_views=2, engine="batched", batch_size=8, seed=0, plain=False, images=True
+):
+    split = split if split is not None else fake_split(21)
+    steps = [] if plain else [*PIPELINES["RandomResizedCrop"], *PIPELINES["GaussNoise"]]
+    views = build_pipeline(steps, engine, split.meta)
+    return Loader(
+        split,
+        labelled,
+        num_views=num_views,
+        views=views,
+        images=views if images else None,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def which(images):
+    """Positions of the images of a batch without augmentation; see fake_split."""
+    return ((images[:, 0, 0, 0] * 0.3 + 0.4) * 255).round().long()
+
+
+def same(one, other):
+    pairs = [*zip(one.views, other.views, strict=True), (one.view_labels, other.view_labels)]
+    pairs += [(one.images, other.images), (one.labels, other.labels)]
+    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
+
+
+def test_each_epoch_of_views_is_its_own_permutation_of_all_images_in_full_batches():
+    source = loader(plain=True)
+    assert source.steps_per_epoch == 2  # 21 images, batches of 8
+    epochs = [torch.cat([which(source.batch(2 * epoch + at).views[0]) for at in range(2)]) for epoch in range(40)]
+    assert all(len(epoch.unique()) == 16 for epoch in epochs)
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) == 40
+    seen = torch.cat(epochs).bincount(minlength=21)
+    assert (seen > 20).all()  # of 40: no image is always among the 5 that an epoch leaves out
+
+
+def test_views_of_a_step_show_the_same_images_with_their_labels_where_they_are_known():
+    source = loader(plain=True)
+    for at in range(5):
+        batch = source.batch(at)
+        assert len(batch.views) == 2
+        index = which(batch.views[0])
+        assert torch.equal(index, which(batch.views[1]))
+        known = torch.isin(index, LABELLED)
+        assert torch.equal(batch.view_labels, torch.where(known, index % 3, -1))
+
+
+def test_views_of_a_step_are_drawn_apart():
+    batch = loader().batch(3)
+    assert not torch.equal(batch.views[0], batch.views[1])
+
+
+def test_labelled_images_come_equally_often_and_wrap_around():
+    source = loader(plain=True, num_views=0)
+    assert source.steps_per_epoch == pytest.approx(5 / 8)
+    seen = torch.zeros(21, dtype=torch.long)
+    for at in range(13):
+        batch = source.batch(at)
+        assert batch.views == ()
+        assert batch.view_labels is None
+        index = which(batch.images)
+        assert len(index) == 8
+        assert torch.equal(batch.labels, index % 3)
+        seen += index.bincount(minlength=21)
+        counts = seen[LABELLED]
+        assert counts.sum() == seen.sum() == 8 * (at + 1)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_repeated_image_is_augmented_anew():
+    batch = loader(labelled=torch.tensor([4]), num_views=0).batch(0)
+    assert len(batch.images.unique(dim=0)) == 8
+
+
+def test_runs_with_and_without_the_other_stream_see_the_same():
+    both, views, labelled = loader(), loader(images=False), loader(num_views=0)
+    for at in (0, 1, 5):
+        assert torch.equal(both.batch(at).images, labelled.batch(at).images)
+        assert torch.equal(both.batch(at).views[1], views.batch(at).views[1])
+        assert views.batch(at).images is views.batch(at).labels is None
+
+
+@pytest.mark.parametrize("engine", ["batched", "albumentations"])
+def test_a_restart_in_the_middle_goes_on_with_the_same_batches(engine, monkeypatch):
+    monkeypatch.setenv("FKT_WORKERS", "0")
+    through = list(loader(engine=engine).steps(0, 6))
+    resumed = list(loader(engine=engine).steps(3, 6))
+    assert len(through) == 6
+    assert all(same(one, other) for one, other in zip(through[3:], resumed, strict=True))
+    assert same(loader(engine=engine).batch(4), through[4])
+    assert not same(loader(engine=engine, seed=1).batch(4), through[4])
+
+
+def test_the_number_of_workers_does_not_change_a_batch(monkeypatch):
+    monkeypatch.setenv("FKT_WORKERS", "0")
+    alone = list(loader(engine="albumentations").steps(1, 6))
+    monkeypatch.setenv("FKT_WORKERS", "2")
+    for _ in range(2):
+        workers = list(loader(engine="albumentations").steps(1, 6))
+        assert all(same(one, other) for one, other in zip(workers, alone, strict=True))
+    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in workers[0].views)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_loading_leaves_the_global_generators_alone(workers, monkeypatch):
+    monkeypatch.setenv("FKT_WORKERS", workers)
+    before = torch.get_rng_state()
+    for engine in ("batched", "albumentations"):
+        list(loader(engine=engine).steps(0, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_split_read_from_disk_gives_the_same_batches():
+    held = fake_split(21)
+    stored = np.zeros((50, 12, 12, 1), dtype=np.uint8)
+    stored[held.ids] = held.images(torch.arange(21)).permute(0, 2, 3, 1).numpy()
+    mapped = Split(held.name, held.meta, held.ids, held.labels, stored)
+    for engine in ("batched", "albumentations"):
+        assert same(loader(mapped, engine=engine).batch(2), loader(held, engine=engine).batch(2))
+
+
+def test_no_step_is_no_batch():
+    assert list(loader().steps(3, 3)) == list(loader(engine="albumentations").steps(3, 3)) == []
+
+
+def test_a_batch_that_the_images_cannot_fill_is_refused():
+    with pytest.raises(ParamsError, match="batch_size: 22 is more than the 21 training images; give at most 21"):
+        loader(batch_size=22)
+    assert len(loader(batch_size=22, num_views=0).batch(0).images) == 22
+
+
+def test_no_labelled_image_is_refused():
+    with pytest.raises(ParamsError, match="no training image is labelled"):
+        loader(labelled=torch.tensor([], dtype=torch.long))
+    loader(labelled=torch.tensor([], dtype=torch.long), images=False)
+
+
+def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
+    monkeypatch.delenv("FKT_WORKERS", raising=False)
+    for cores, expected in ((1, 0), (2, 0), (3, 2), (9, 8), (64, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert num_workers() == expected
+    monkeypatch.setenv("FKT_WORKERS", "3")
+    assert num_workers() == 3
+    monkeypatch.setenv("FKT_WORKERS", "many")
+    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a number of processes"):
+        num_workers()
+
+
+INTERRUPTED = """
+import sys
+from fkt.errors import reported
+from tests.views.test_loader import loader
+if __name__ == "__main__":
+    with reported():
+        for batch in loader(engine="albumentations").steps(0, 10**6):
+            print("going", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_without_their_tracebacks():
+    environment = {**os.environ, "FKT_WORKERS": "2", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout.readline() == "going\n"
+    time.sleep(0.3)
+    os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to every process of the group
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert errors.startswith("interrupted")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", ["batched", "albumentations"])
+def test_batches_arrive_where_the_split_is(engine, monkeypatch):
+    monkeypatch.setenv("FKT_WORKERS", "2")
+    held = fake_split(21)
+    there = list(loader(held.to("cuda"), engine=engine).steps(0, 3))
+    here = list(loader(held, engine=engine).steps(0, 3))
+    for one, other in zip(there, here, strict=True):
+        assert one.images.is_cuda and one.labels.is_cuda and one.view_labels.is_cuda
+        assert all(view.is_cuda for view in one.views)
+        assert torch.equal(one.labels.cpu(), other.labels)
+        for view, expected in zip(one.views, other.views, strict=True):
+            torch.testing.assert_close(view.cpu(), expected, rtol=0, atol=1e-3)
+
+
+def test_noise_differs_from_step_to_step():
+    noisy = fake_split(21)
+    source = Loader(
+        noisy,
+        LABELLED,
+        num_views=1,
+        views=build_pipeline([step("GaussNoise", std_range=[0.2, 0.2])], "albumentations", noisy.meta),
+        images=None,
+        batch_size=21,
+        seed=0,
+    )
+    one, other = source.batch(0), source.batch(1)
+    back = [batch.views[0][batch.view_labels.argsort(stable=True)] for batch in (one, other)]
+    assert not torch.equal(*back)
