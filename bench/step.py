@@ -20,11 +20,12 @@ from fkt.data.store import Meta, Split
 from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
-from fkt.params import SSL, Augment, CrossEntropy, Model, Training
+from fkt.params import Augment, CrossEntropy, Model, SimCLRParams, Training
+from fkt.ssl.base import Setting
 from fkt.ssl.simclr import SimCLR
 from fkt.training.objectives import Functional, SupervisedLoss
 from fkt.training.optim import build_optimizer
-from fkt.views.loader import Loader
+from fkt.views.loader import Loader, Views
 from fkt.views.pipeline import build_pipeline
 
 STEPS = [
@@ -34,9 +35,7 @@ STEPS = [
     {"name": "ToGray", "p": 0.2},
 ]
 AUGMENT = Augment.model_validate({"engine": "batched", "views": STEPS, "labelled": []})
-SIMCLR = SSL.model_validate(
-    {"method": "simclr", "projector_hidden": 512, "projector_size": 128, "simclr": {"temperature": 0.5}}
-)
+SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5)
 SGD = Training.model_validate(
     {
         "epochs": None,
@@ -66,7 +65,8 @@ def build(stem: str) -> Functional:
     model = Model.model_validate({"backbone": "resnet18", "width": 64, "stem": stem, "weights": "none"})
     classifier = Classifier(build_backbone(model, 3), CLASSES)
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(CLASSES), CLASSES)
-    return Functional(classifier, loss, SimCLR(classifier.backbone, SIMCLR), ssl_weight=1.0, classify_views=False)
+    method = SimCLR(classifier.backbone, SIMCLR, Setting(1024, 128, CLASSES, 32, 3))
+    return Functional(classifier, loss, method, ssl_weight=1.0, classify_views=False)
 
 
 def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
@@ -106,15 +106,16 @@ def papers(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
     standard = T.Normalize(split.meta.mean, split.meta.std)
     objective = build(stem).to(device, memory_format=torch.contiguous_format).train()
     optimizer = build_optimizer(objective, SGD)
+    labels = split.labels[:batch_size]
     pixels = split.images(torch.arange(batch_size)).permute(0, 2, 3, 1).cpu().numpy()
 
     def run() -> None:
         pictures = [Image.fromarray(array) for array in pixels]
         first, second = (torch.stack([standard(augment(picture)) for picture in pictures]) for _ in range(2))
         plain = torch.stack([standard(T.functional.to_tensor(picture)) for picture in pictures])
-        output = objective.method((first.to(device), second.to(device)))
+        output = objective.method(Views((first.to(device), second.to(device)), labels, labels, ()))
         logits = objective.classifier(plain.to(device))
-        loss = F.cross_entropy(logits, split.labels[:batch_size]) + output.loss
+        loss = F.cross_entropy(logits, labels) + output.loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

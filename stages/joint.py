@@ -7,6 +7,7 @@ import sys
 from fkt.data.keys import seeded
 from fkt.errors import reported
 from fkt.params import Params, load_params
+from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
@@ -20,8 +21,9 @@ def main(seed: int, params: Params) -> None:
     """Train both losses on one backbone."""
     session = open_session(params, "functional", seed)
     classifier = session.fresh_classifier(session.fresh_backbone())
+    setting = setting_of(session.train, params.joint.batch_size)
     with seeded(seed, "method"):
-        method = build_method(params.ssl, classifier.backbone)
+        method = build_method(params.ssl, classifier.backbone, setting)
     views, images = session.pipeline(params.augment.views), session.pipeline(params.augment.labelled)
     # With every label known, the views' own features are classified; otherwise labelled images are made views.
     on_views = params.joint.ce_on == "views"
@@ -40,8 +42,9 @@ def main(seed: int, params: Params) -> None:
         params.joint,
         params.budget,
         num_images=len(session.train),
-        passes_per_image=method.num_views + (not classify_views),
+        passes_per_image=method.online_passes + (not classify_views),
         passes=params.budget.passes,
+        target_passes=method.target_passes,
     )
     objective = Functional(
         classifier,

@@ -8,6 +8,7 @@ from fkt.data.keys import seeded
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.runs import PRETRAINED
+from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
 from fkt.training.plan import plan_ssl, plan_supervised
@@ -21,10 +22,13 @@ def main(seed: int, params: Params) -> None:
     """Train L_SSL alone and keep the backbone."""
     session = open_session(params, PRETRAINED, seed)
     with seeded(seed, "method"):
-        method = build_method(params.ssl, session.fresh_backbone())
+        method = build_method(
+            params.ssl, session.fresh_backbone(), setting_of(session.train, params.pretrain.batch_size)
+        )
+    no_labels = session.labelled[:0]  # pretraining comes before the labels: a method that could use them finds none
     loader = Loader(
         session.train,
-        session.labelled,
+        no_labels,
         num_views=method.num_views,
         views=session.pipeline(params.augment.views),
         images=None,
@@ -36,8 +40,9 @@ def main(seed: int, params: Params) -> None:
         params.pretrain,
         params.budget,
         num_images=len(session.train),
-        passes_per_image=method.num_views,
+        passes_per_image=method.online_passes,
         passes=params.budget.passes * params.budget.pretrain_share,
+        target_passes=method.target_passes,
     )
     # What pretraining leaves for fine-tuning is checked before an hour is spent on it.
     plan_supervised(

@@ -1,4 +1,4 @@
-"""What every test runs under: no display, no network, two threads; and a copy of the project for end-to-end tests."""
+"""What every test runs under: no display, no network, one thread; and a copy of the project for end-to-end tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CODE = ("fkt", "stages", "presets", "params.yaml", "dvc.yaml", ".dvcignore", ".g
 
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is first imported; a test process must not take a machine
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; small networks gain nothing from a second
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """params.yaml as frozen, strict models; this package is its only reader."""
 
 from fkt.params.augment import Augment, Foreign, Transform
+from fkt.params.methods import SimCLRParams
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import (
     SSL,
@@ -15,7 +16,6 @@ from fkt.params.sections import (
     Params,
     Prepare,
     Report,
-    SimCLR,
     Training,
 )
 
@@ -35,7 +35,7 @@ __all__ = [
     "Params",
     "Prepare",
     "Report",
-    "SimCLR",
+    "SimCLRParams",
     "Training",
     "Transform",
     "load_params",

@@ -8,6 +8,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fkt.params.augment import Augment
 from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, Probability
+from fkt.params.methods import SimCLRParams
+from fkt.params.methods_momentum import BYOLParams, CrossParams, MoCoParams, SimSiamParams, TriBYOLParams
+from fkt.params.methods_negative_free import BarlowTwinsParams, SupConParams, SwAVParams, VICRegParams
+from fkt.params.methods_pretext import (
+    JigsawPPParams,
+    PirlJigsawParams,
+    PirlRotationParams,
+    RotationParams,
+)
 
 Dataset = Literal[
     "digits",
@@ -110,22 +119,52 @@ class Model(Frozen):
         return self
 
 
-class SimCLR(Frozen):
-    """SimCLR (arXiv:2002.05709)."""
-
-    temperature: Positive
-    """Divides the cosine similarities in NT-Xent."""
-
-
 class SSL(Frozen):
-    """The self-supervised method, used for pretraining and in the joint run alike."""
+    """The self-supervised method, used for pretraining and in the joint run alike; each has a section of its own."""
 
-    method: Literal["simclr"]
-    projector_hidden: Count
-    """Width of the projector's hidden layer."""
-    projector_size: Annotated[int, Field(ge=2)]
-    """Size of a projection."""
-    simclr: SimCLR
+    method: Literal[
+        "simclr",
+        "moco",
+        "byol",
+        "simsiam",
+        "swav",
+        "barlow_twins",
+        "vicreg",
+        "supcon",
+        "tribyol",
+        "cross",
+        "pirl_jigsaw",
+        "pirl_rotation",
+        "rotation",
+        "jigsaw_pp",
+    ]
+    rotation_weight: NonNegative
+    """Of rotation prediction as an auxiliary task of the method (EffSSL, arXiv:2210.09866): the mean cross-entropy
+    over all rotated views is multiplied by it; twice the rot_wt of the release, which adds two means. 0 is no task."""
+    rotation_hidden: Count
+    """Width of the hidden layer of the auxiliary task's head."""
+    simclr: SimCLRParams
+    moco: MoCoParams
+    byol: BYOLParams
+    simsiam: SimSiamParams
+    swav: SwAVParams
+    barlow_twins: BarlowTwinsParams
+    vicreg: VICRegParams
+    supcon: SupConParams
+    tribyol: TriBYOLParams
+    cross: CrossParams
+    pirl_jigsaw: PirlJigsawParams
+    pirl_rotation: PirlRotationParams
+    rotation: RotationParams
+    jigsaw_pp: JigsawPPParams
+
+    @model_validator(mode="after")
+    def _one_rotation_task(self) -> SSL:
+        if self.method == "rotation" and self.rotation_weight:
+            raise ValueError(
+                "rotation_weight is set beside method: rotation, which is that task already; set it to 0.0"
+            )
+        return self
 
 
 class CrossEntropy(Frozen):

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from fkt.data.store import Split
 from fkt.models.backbones import ResNet
+from fkt.views.loader import Views
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,49 @@ class SSLOutput:
     """Scalars that tell health from collapse, detached."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What the run around a method is like, for what must be sized by it: queues, banks, prototypes, tiles."""
+
+    num_images: int
+    """N, training images."""
+    batch_size: int
+    num_classes: int
+    image_size: int
+    """Side of the views in pixels."""
+    channels: int
+
+
+def setting_of(split: Split, batch_size: int) -> Setting:
+    """Return the setting of a run on a training split."""
+    meta = split.meta
+    return Setting(len(split), batch_size, meta.num_classes, meta.image_size, meta.channels)
+
+
 class Method(nn.Module, ABC):
-    """A self-supervised method on top of a backbone; it owns its heads, and later its targets and queues."""
+    """A self-supervised method on top of a backbone; it owns its heads, targets, queues and banks.
+
+    State that no gradient changes lives in buffers, so that a resumed run goes on with it; draws come from
+    ``views.generator(name)``, so that they depend on the step alone.
+    """
 
     num_views: int
     """V, how many views of each image it wants."""
+    target_passes: int = 0
+    """Forward passes of each image through networks without gradient (momentum targets); they count as FLOPs."""
 
     def __init__(self, backbone: ResNet) -> None:
         super().__init__()
         self.backbone = backbone
 
+    @property
+    def online_passes(self) -> int:
+        """Forward and backward passes of each image through the backbone in a step."""
+        return self.num_views
+
     @abstractmethod
-    def forward(self, views: tuple[Tensor, ...]) -> SSLOutput:
-        """views: V tensors (B, C, H, W); row i of each comes from image i."""
+    def forward(self, views: Views) -> SSLOutput:
+        """Return the loss of one batch; its features are those of the V views, view after view."""
 
     def after_step(self, progress: float) -> None:
-        """Update what no gradient updates; progress goes from 0 (exclusive) to 1 over the run."""
+        """Update what no gradient updates, after the optimizer; progress is the share of the run done, in (0, 1]."""

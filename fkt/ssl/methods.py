@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fkt.models.backbones import ResNet
 from fkt.params import SSL
-from fkt.ssl.base import Method
+from fkt.ssl.barlow_twins import BarlowTwins
+from fkt.ssl.base import Method, Setting
+from fkt.ssl.byol import BYOL
+from fkt.ssl.cross import Cross
+from fkt.ssl.jigsaw_pp import JigsawPP
+from fkt.ssl.moco import MoCo
+from fkt.ssl.pirl_jigsaw import PirlJigsaw
+from fkt.ssl.pirl_rotation import PirlRotation
+from fkt.ssl.rotation import Rotation
 from fkt.ssl.simclr import SimCLR
+from fkt.ssl.simsiam import SimSiam
+from fkt.ssl.supcon import SupCon
+from fkt.ssl.swav import SwAV
+from fkt.ssl.tribyol import TriBYOL
+from fkt.ssl.vicreg import VICReg
+from fkt.ssl.with_rotation import WithRotation
 
-METHODS: dict[str, Callable[[ResNet, SSL], Method]] = {
+
+def build_method(params: SSL, backbone: ResNet, setting: Setting) -> Method:
+    """Build what params.yaml's ssl section asks for, with fresh heads from torch's global generator."""
+    method = METHODS[params.method](backbone, getattr(params, params.method), setting)
+    if params.rotation_weight:
+        method = WithRotation(method, params.rotation_weight, params.rotation_hidden)
+    return method
+
+
+METHODS: dict[str, Callable[[ResNet, Any, Setting], Method]] = {
     "simclr": SimCLR,
+    "moco": MoCo,
+    "byol": BYOL,
+    "simsiam": SimSiam,
+    "swav": SwAV,
+    "barlow_twins": BarlowTwins,
+    "vicreg": VICReg,
+    "supcon": SupCon,
+    "tribyol": TriBYOL,
+    "cross": Cross,
+    "pirl_jigsaw": PirlJigsaw,
+    "pirl_rotation": PirlRotation,
+    "rotation": Rotation,
+    "jigsaw_pp": JigsawPP,
 }
-
-
-def build_method(params: SSL, backbone: ResNet) -> Method:
-    """Build the method that ``ssl.method`` names, with fresh heads from torch's global generator."""
-    return METHODS[params.method](backbone, params)
+"""Each takes the backbone, its own section of ssl, and the setting."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from fkt.models.backbones import ResNet
-from fkt.params import SSL
-from fkt.ssl.base import Method, SSLOutput
+from fkt.params import SimCLRParams
+from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import projector
 from fkt.ssl.losses import nt_xent
+from fkt.views.loader import Views
 
 
 class SimCLR(Method):
@@ -17,13 +17,13 @@ class SimCLR(Method):
 
     num_views = 2
 
-    def __init__(self, backbone: ResNet, params: SSL) -> None:
+    def __init__(self, backbone: ResNet, params: SimCLRParams, setting: Setting) -> None:
         super().__init__(backbone)
         self.projector = projector(backbone.feature_size, params.projector_hidden, params.projector_size)
-        self.temperature = params.simclr.temperature
+        self.temperature = params.temperature
 
-    def forward(self, views: tuple[Tensor, ...]) -> SSLOutput:
+    def forward(self, views: Views) -> SSLOutput:
         """See Method.forward; both views go through the network as one batch, normalization statistics included."""
-        features = self.backbone(torch.cat(views))  # (2B, D)
+        features = self.backbone(torch.cat(views.images))  # (2B, D)
         z_a, z_b = self.projector(features).chunk(2)
         return SSLOutput(nt_xent(z_a, z_b, self.temperature), features)

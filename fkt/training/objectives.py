@@ -68,6 +68,7 @@ class Pretrain(Objective):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """See Objective.loss."""
+        assert batch.views is not None
         output = self.method(batch.views)
         return {"total": output.loss, "ssl": output.loss.detach(), **_health(output.features), **output.logs}
 
@@ -133,10 +134,11 @@ class Functional(Objective):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """See Objective.loss."""
+        assert batch.views is not None
         output = self.method(batch.views)
         if self.classify_views:
-            assert batch.view_labels is not None
-            logits, labels = self.classifier.head(output.features), batch.view_labels.repeat(len(batch.views))
+            logits = self.classifier.head(output.features)
+            labels = batch.views.labels.repeat(len(output.features) // len(batch.views.labels))
         else:
             assert batch.images is not None and batch.labels is not None
             logits, labels = self.classifier(batch.images), batch.labels

@@ -23,6 +23,8 @@ class Plan:
     """N, all training images, labelled or not: passes are told per training image."""
     checks: int
     """How many times along the run it is looked at."""
+    target_passes_per_step: int = 0
+    """Images that go forward alone, through networks without gradient: FLOPs, but no image passes."""
 
     @property
     def image_passes(self) -> int:
@@ -34,18 +36,27 @@ class Plan:
         return step * self.checks // self.steps > (step - 1) * self.checks // self.steps
 
 
-def plan_ssl(training: Training, budget: Budget, *, num_images: int, passes_per_image: int, passes: float) -> Plan:
+def plan_ssl(
+    training: Training,
+    budget: Budget,
+    *,
+    num_images: int,
+    passes_per_image: int,
+    passes: float,
+    target_passes: int = 0,
+) -> Plan:
     """Plan a run whose epoch is one pass of the SSL views over all training images (pretrain, joint).
 
     passes_per_image: image passes for each image of a batch (V, or V + 1); passes: what the arm may spend for each
-    training image, where ``training.epochs`` is null.
+    training image, where ``training.epochs`` is null; target_passes: for each image, see Method.
     """
     per_step = training.batch_size * passes_per_image
     if training.epochs is not None:
         steps = training.epochs * (num_images // training.batch_size)
     else:
         steps = passes * num_images / per_step
-    return Plan(max(1, round(steps)), per_step, num_images, budget.checks)
+    targets = training.batch_size * target_passes
+    return Plan(max(1, round(steps)), per_step, num_images, budget.checks, targets)
 
 
 def plan_supervised(

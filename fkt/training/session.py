@@ -19,10 +19,10 @@ from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precisio
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, save_model
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Params, Training, Transform
 from fkt.runs import Run
 from fkt.training.budget import check_against_data, labelled_index
-from fkt.training.flops import forward_flops
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import validation, warnings_of
 from fkt.training.objectives import Objective, SupervisedLoss
@@ -167,11 +167,12 @@ class Session:
 
     def _cost(self, backbone: ResNet, fitted: Fitted, plan: Plan, found: list[str]) -> dict[str, Any]:
         image = torch.zeros(1, self.meta.channels, self.meta.image_size, self.meta.image_size, device=self.device)
-        per_pass = 3 * forward_flops(backbone, image)  # forward, and backward as twice that, the usual convention
+        forward = forward_flops(backbone, image)
+        per_pass = 3 * forward  # forward, and backward as twice that, the usual convention
         return {
             "image_passes": plan.image_passes,
             "flops_per_pass": per_pass,
-            "flops": per_pass * plan.image_passes,
+            "flops": per_pass * plan.image_passes + forward * plan.target_passes_per_step * plan.steps,
             "seconds": fitted.train_seconds + fitted.check_seconds,
             "images_per_second": plan.image_passes / fitted.train_seconds,
             "peak_memory_mb": peak_memory_mb(self.device),

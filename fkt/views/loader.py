@@ -18,13 +18,29 @@ from fkt.views.workers import made_ahead
 
 
 @dataclass(frozen=True)
+class Views:
+    """Augmented views of one batch of training images, and what a method may know of those images."""
+
+    images: tuple[Tensor, ...]
+    """V tensors (B, C, H, W), float32, normalized, channels-last; row i of each comes from image i."""
+    labels: Tensor
+    """(B,) int64; -1 where the label is not in the label budget."""
+    ids: Tensor
+    """(B,) int64: positions of the images in the training split."""
+    key: tuple[int | str, ...]
+    """What a method's own draws for this batch are keyed by."""
+
+    def generator(self, what: str) -> torch.Generator:
+        """Return a CPU generator for one of a method's draws; the same for the same step, whatever came before."""
+        return keyed_generator(*self.key, what)
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one training step sees. Images are float32 (B, C, H, W), normalized, channels-last."""
 
-    views: tuple[Tensor, ...]
-    """Augmented views of the same B training images, one tensor a view; empty where the run has no views."""
-    view_labels: Tensor | None
-    """(B,) int64 labels of the views; -1 where the label is not in the label budget."""
+    views: Views | None
+    """Views of B training images, labelled or not; None where the run has no SSL."""
     images: Tensor | None
     """B labelled images, or None."""
     labels: Tensor | None
@@ -92,25 +108,27 @@ class Loader:
 
     def _augmented(self, step: int) -> Batch:
         """Return the batch of a step; albumentations' part still uint8 on the CPU, a quarter of the bytes to move."""
-        views: tuple[Tensor, ...] = ()
-        view_labels = images = labels = None
+        views = images = labels = None
         if self.num_views:
             index = self._view_index(step)
             stored = self._stored(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            views = tuple(_augment(self.views, stored, *key) for key in keys)
-            view_labels = self.known[index]
+            augmented = tuple(_augment(self.views, stored, *key) for key in keys)
+            views = Views(augmented, self.known[index], index, (self.seed, "method", step))
         if self.images is not None:
             index = self._labelled_index(step)
             images = _augment(self.images, self._stored(index), self.seed, "image", step)
             labels = self.known[index]
-        return Batch(views, view_labels, images, labels)
+        return Batch(views, images, labels)
 
     def _finished(self, batch: Batch) -> Batch:
         """Move a batch to its device and normalize what is not."""
+        views = batch.views
+        if views is not None:
+            moved = tuple(self._normalized(view) for view in views.images)
+            views = Views(moved, views.labels.to(self.device), views.ids.to(self.device), views.key)
         return Batch(
-            tuple(self._normalized(view) for view in batch.views),
-            None if batch.view_labels is None else batch.view_labels.to(self.device),
+            views,
             None if batch.images is None else self._normalized(batch.images),
             None if batch.labels is None else batch.labels.to(self.device),
         )

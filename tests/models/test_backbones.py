@@ -11,8 +11,8 @@ from fkt.errors import CheckpointError
 from fkt.models.backbones import BACKBONES, build_backbone
 from fkt.models.checkpoint import transfer_weights
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Model
-from fkt.training.flops import forward_flops
 
 
 def model(backbone: str, width: int = 64, stem: str = "imagenet") -> Model:

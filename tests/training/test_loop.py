@@ -63,7 +63,7 @@ class Rows:
             images = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
             if step == self.poison_at:
                 images[0, 0] = torch.nan
-            yield Batch(views=(), view_labels=None, images=images, labels=None)
+            yield Batch(views=None, images=images, labels=None)
 
 
 def run(

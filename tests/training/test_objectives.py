@@ -12,17 +12,17 @@ from torch.nn import functional as F
 from fkt.data.keys import seeded
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
-from fkt.params import SSL, CrossEntropy, Model
+from fkt.params import CrossEntropy, Model, SimCLRParams
+from fkt.ssl.base import Setting
 from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
-from fkt.views.loader import Batch
+from fkt.views.loader import Batch, Views
 
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
 PLAIN = CrossEntropy(label_smoothing=0.0, class_weights="none")
-SIMCLR = SSL.model_validate(
-    {"method": "simclr", "projector_hidden": 16, "projector_size": 8, "simclr": {"temperature": 0.5}}
-)
+SIMCLR = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.5)
+SETTING = Setting(num_images=8, batch_size=8, num_classes=3, image_size=16, channels=1)
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 
 
@@ -34,13 +34,20 @@ def classifier(seed: int = 0) -> Classifier:
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     images = [torch.randn(8, 1, 16, 16, generator=generator) for _ in range(3)]
-    return Batch(views=(images[0], images[1]), view_labels=LABELS, images=images[2], labels=LABELS)
+    views = Views((images[0], images[1]), LABELS, torch.arange(8), (0, "test"))
+    return Batch(views=views, images=images[2], labels=LABELS)
+
+
+def views() -> tuple[Tensor, ...]:
+    made = batch().views
+    assert made is not None
+    return made.images
 
 
 def functional(ssl_weight: float, model: Classifier | None = None, *, classify_views: bool = False) -> Functional:
     model = model or classifier()
     with seeded(0, "method"):
-        method = SimCLR(model.backbone, SIMCLR)
+        method = SimCLR(model.backbone, SIMCLR, SETTING)
     loss = SupervisedLoss(PLAIN, LABELS, 3)
     return Functional(model, loss, method, ssl_weight=ssl_weight, classify_views=classify_views)
 
@@ -74,7 +81,7 @@ def test_the_functional_gradient_is_the_sum_of_its_parts() -> None:
     ce, joint = gradients(functional(0.0)), gradients(functional(0.5))
     model = classifier()
     with seeded(0, "method"):
-        pretrain = Pretrain(SimCLR(model.backbone, SIMCLR))
+        pretrain = Pretrain(SimCLR(model.backbone, SIMCLR, SETTING))
     ssl = gradients(pretrain)
     for name, gradient in joint.items():
         part = ssl.get(name.removeprefix("backbone."), torch.zeros(()))
@@ -84,8 +91,8 @@ def test_the_functional_gradient_is_the_sum_of_its_parts() -> None:
 def test_pretraining_minimizes_the_methods_loss_alone() -> None:
     model = classifier()
     with seeded(0, "method"):
-        method = SimCLR(model.backbone, SIMCLR)
-    features = copy.deepcopy(model.backbone)(torch.cat(batch().views))
+        method = SimCLR(model.backbone, SIMCLR, SETTING)
+    features = copy.deepcopy(model.backbone)(torch.cat(views()))
     z_a, z_b = method.projector(features).chunk(2)
     torch.testing.assert_close(Pretrain(method).loss(batch())["total"], nt_xent(z_a, z_b, 0.5))
 
@@ -98,7 +105,7 @@ def test_cross_entropy_on_the_views_takes_the_features_that_ssl_made() -> None:
     handle.remove()
     assert len(calls) == 1, "one pass for both losses"
     model = classifier()
-    logits = model(torch.cat(batch().views))
+    logits = model(torch.cat(views()))
     torch.testing.assert_close(found["ce"], F.cross_entropy(logits, LABELS.repeat(2)).detach())
 
 

@@ -45,7 +45,7 @@ def which(images):
 
 
 def same(one, other):
-    pairs = [*zip(one.views, other.views, strict=True), (one.view_labels, other.view_labels)]
+    pairs = [*zip(one.views.images, other.views.images, strict=True), (one.views.labels, other.views.labels)]
     pairs += [(one.images, other.images), (one.labels, other.labels)]
     return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
 
@@ -53,7 +53,9 @@ def same(one, other):
 def test_each_epoch_of_views_is_its_own_permutation_of_all_images_in_full_batches():
     source = loader(plain=True)
     assert source.steps_per_epoch == 2  # 21 images, batches of 8
-    epochs = [torch.cat([which(source.batch(2 * epoch + at).views[0]) for at in range(2)]) for epoch in range(40)]
+    epochs = [
+        torch.cat([which(source.batch(2 * epoch + at).views.images[0]) for at in range(2)]) for epoch in range(40)
+    ]
     assert all(len(epoch.unique()) == 16 for epoch in epochs)
     assert len({tuple(epoch.tolist()) for epoch in epochs}) == 40
     seen = torch.cat(epochs).bincount(minlength=21)
@@ -64,16 +66,16 @@ def test_views_of_a_step_show_the_same_images_with_their_labels_where_they_are_k
     source = loader(plain=True)
     for at in range(5):
         batch = source.batch(at)
-        assert len(batch.views) == 2
-        index = which(batch.views[0])
-        assert torch.equal(index, which(batch.views[1]))
+        assert len(batch.views.images) == 2
+        index = which(batch.views.images[0])
+        assert torch.equal(index, which(batch.views.images[1]))
         known = torch.isin(index, LABELLED)
-        assert torch.equal(batch.view_labels, torch.where(known, index % 3, -1))
+        assert torch.equal(batch.views.labels, torch.where(known, index % 3, -1))
 
 
 def test_views_of_a_step_are_drawn_apart():
     batch = loader().batch(3)
-    assert not torch.equal(batch.views[0], batch.views[1])
+    assert not torch.equal(batch.views.images[0], batch.views.images[1])
 
 
 def test_labelled_images_come_equally_often_and_wrap_around():
@@ -82,8 +84,7 @@ def test_labelled_images_come_equally_often_and_wrap_around():
     seen = torch.zeros(21, dtype=torch.long)
     for at in range(13):
         batch = source.batch(at)
-        assert batch.views == ()
-        assert batch.view_labels is None
+        assert batch.views is None
         index = which(batch.images)
         assert len(index) == 8
         assert torch.equal(batch.labels, index % 3)
@@ -102,7 +103,7 @@ def test_runs_with_and_without_the_other_stream_see_the_same():
     both, views, labelled = loader(), loader(images=False), loader(num_views=0)
     for at in (0, 1, 5):
         assert torch.equal(both.batch(at).images, labelled.batch(at).images)
-        assert torch.equal(both.batch(at).views[1], views.batch(at).views[1])
+        assert torch.equal(both.batch(at).views.images[1], views.batch(at).views.images[1])
         assert views.batch(at).images is views.batch(at).labels is None
 
 
@@ -124,7 +125,7 @@ def test_the_number_of_workers_does_not_change_a_batch(monkeypatch):
     for _ in range(2):
         workers = list(loader(engine="albumentations").steps(1, 6))
         assert all(same(one, other) for one, other in zip(workers, alone, strict=True))
-    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in workers[0].views)
+    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in workers[0].views.images)
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
@@ -213,10 +214,10 @@ def test_batches_arrive_where_the_split_is(engine, monkeypatch):
     there = list(loader(held.to("cuda"), engine=engine).steps(0, 3))
     here = list(loader(held, engine=engine).steps(0, 3))
     for one, other in zip(there, here, strict=True):
-        assert one.images.is_cuda and one.labels.is_cuda and one.view_labels.is_cuda
-        assert all(view.is_cuda for view in one.views)
+        assert one.images.is_cuda and one.labels.is_cuda and one.views.labels.is_cuda
+        assert all(view.is_cuda for view in one.views.images)
         assert torch.equal(one.labels.cpu(), other.labels)
-        for view, expected in zip(one.views, other.views, strict=True):
+        for view, expected in zip(one.views.images, other.views.images, strict=True):
             torch.testing.assert_close(view.cpu(), expected, rtol=0, atol=1e-3)
 
 
@@ -232,5 +233,5 @@ def test_noise_differs_from_step_to_step():
         seed=0,
     )
     one, other = source.batch(0), source.batch(1)
-    back = [batch.views[0][batch.view_labels.argsort(stable=True)] for batch in (one, other)]
+    back = [batch.views.images[0][batch.views.labels.argsort(stable=True)] for batch in (one, other)]
     assert not torch.equal(*back)

@@ -1,0 +1,70 @@
+"""Contrastive losses that know some of the labels, as pure functions of tensors; -1 is a label that is not known.
+
+With no label known, and with all known labels different, each is ``nt_xent``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def false_negatives(labels: Tensor, others: Tensor) -> Tensor:
+    """Which pairs are known to be of one class: (B,) and (M,) integers, at least 0 where known -> (B, M) bool.
+
+    For candidates of other images: a queue's (with the labels that went in beside its keys), or, through
+    ``false_negatives_in_batch``, those of the same batch.
+    """
+    return (labels[:, None] == others) & (labels >= 0)[:, None]
+
+
+def false_negatives_in_batch(labels: Tensor) -> Tensor:
+    """Which different images of a batch are known to be of one class: (B,) -> (B, B) bool, symmetric, no diagonal."""
+    return false_negatives(labels, labels).fill_diagonal_(False)
+
+
+def nt_xent_without_false_negatives(z_a: Tensor, z_b: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """NT-Xent whose denominator leaves out both views of other images that are known to be of the anchor's class.
+
+    False-negative elimination (Huynh et al., arXiv:2011.11765, with the labels that Addepalli et al.,
+    arXiv:2210.09866, give it): they are no negatives, and no positives either, so that labels take wrong repulsion away
+    and add no attraction. For anchor i with positive p, and s the cosine over the temperature:
+    -log(e^{s_ip} / (e^{s_ip} + sum of e^{s_ik} over all k but i, p and the false negatives of i)).
+
+    z_a, z_b: (B, D) projections, any scale, row i of each from image i; labels: (B,) int64, -1 where unknown. Returns
+    the mean over the 2B anchors, in float32 at least: ``nt_xent`` where all labels are unknown or different, 0 where
+    all are known and equal, and never more where more labels are known.
+    """
+    logits, positives = _logits(z_a, z_b, labels, temperature)
+    logits = logits.masked_fill(false_negatives_in_batch(labels).repeat(2, 2), float("-inf"))
+    return F.cross_entropy(logits, positives)
+
+
+def sup_con(z_a: Tensor, z_b: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss, L_out (SupCon, arXiv:2004.11362, Eq. 2), without the factor tau / base tau.
+
+    z_a, z_b: (B, D) projections, any scale, row i of each from image i; labels: (B,) int64, -1 where unknown. The
+    positives of an anchor are the other view of its image and both views of the images known to be of its class; all
+    2B - 1 other vectors are in its denominator. Returns the mean over the 2B anchors of the mean over their positives,
+    in float32 at least: log(2B - 1) where all vectors are equal, ``nt_xent`` where all labels are unknown or different.
+    """
+    logits, own = _logits(z_a, z_b, labels, temperature)
+    positives = false_negatives_in_batch(labels).repeat(2, 2)
+    positives[torch.arange(len(own), device=own.device), own] = True
+    log_p = logits.log_softmax(dim=1).masked_fill(~positives, 0)  # -inf on the diagonal, which is no positive
+    return -(log_p.sum(dim=1) / positives.sum(dim=1)).mean()
+
+
+def _logits(z_a: Tensor, z_b: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """(2B, 2B) cosines over the temperature with -inf on the diagonal, and (2B,) positions of the other views."""
+    if z_a.shape != z_b.shape or z_a.ndim != 2:
+        raise ValueError(f"views must have one shape (B, D), not {tuple(z_a.shape)} and {tuple(z_b.shape)}")
+    if labels.shape != z_a.shape[:1]:
+        raise ValueError(f"labels must have the shape ({len(z_a)},), not {tuple(labels.shape)}")
+    with torch.autocast(device_type=z_a.device.type, enabled=False):
+        z = torch.cat([z_a, z_b])
+        z = F.normalize(z.to(torch.promote_types(z.dtype, torch.float32)), dim=1)
+        logits = z @ z.T / temperature  # (2B, 2B)
+    logits.fill_diagonal_(float("-inf"))  # a vector is no negative of itself
+    return logits, torch.arange(len(z), device=z.device).roll(len(z_a))
