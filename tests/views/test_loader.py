@@ -175,7 +175,8 @@ def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
 
 
 INTERRUPTED = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children are born deaf to Ctrl-C
 from fkt.errors import reported
 from tests.views.test_loader import loader
 if __name__ == "__main__":
