@@ -14,6 +14,29 @@ from fkt.models.classifier import Classifier
 COLLAPSED = 0.05
 """Features whose relative standard deviation (1 where they spread evenly) is below this carry next to nothing."""
 
+REMEDY = "try a lower learning rate, a larger batch or another SSL method"
+SIGNS: dict[str, tuple[float, str]] = {
+    "feature_std": (
+        COLLAPSED,
+        "the features have collapsed: their standard deviation is {:.3f} of what evenly spread ones have",
+    ),
+    "projection_std": (
+        0.2,
+        "the projections have collapsed into a point: their standard deviation is {:.3f} of what evenly spread ones "
+        "have",
+    ),
+    "projection_rank": (
+        2.0,
+        "the projections have collapsed onto a line: their covariance has the rank {:.2f} (participation ratio)",
+    ),
+    "embedding_std": (
+        0.2,
+        "the embeddings have collapsed: their standard deviation is {:.3f} of what evenly spread ones have",
+    ),
+    "prototypes_used": (2.0, "the prototypes have collapsed: {:.2f} of them are in use"),
+}
+"""What a learning curve may log, the value below which it is a collapse, and how that is said."""
+
 Validate = Callable[[], dict[str, float]]
 
 
@@ -48,12 +71,11 @@ def validation(classifier: Classifier, split: Split, batch_size: int, precision:
 def warnings_of(rows: Sequence[dict[str, float]]) -> list[str]:
     """Say what a learning curve ended in that a person should know: collapse, a constant prediction."""
     last = rows[-1]
-    found = []
-    if last.get("feature_std", 1.0) < COLLAPSED:
-        found.append(
-            f"the features have collapsed: their standard deviation is {last['feature_std']:.3f} of what evenly spread "
-            "ones have; try a lower learning rate, a larger batch or another SSL method"
-        )
+    found = [
+        f"{words.format(last[name])}; {REMEDY}"
+        for name, (least, words) in SIGNS.items()
+        if name in last and last[name] < least
+    ]
     if last.get("val_classes", 2.0) == 1.0:
         found.append(
             "the classifier calls every validation image the same; try a longer budget or another learning rate"

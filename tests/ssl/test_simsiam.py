@@ -12,6 +12,7 @@ from fkt.data.keys import seeded
 from fkt.ssl.heads import mlp
 from fkt.ssl.similarity import negative_cosine
 from fkt.ssl.simsiam import SimSiam
+from fkt.training.monitor import warnings_of
 from tests.references import cosine
 from tests.ssl.siamese import PARAMS, build, optimizer_of, reordered, views
 
@@ -119,9 +120,14 @@ def test_without_the_stop_the_logs_show_the_projections_falling_onto_a_line() ->
     healthy, collapsed = trained(SimSiam, last_norm=True), trained(Unstopped, last_norm=True)
     assert collapsed["loss"] < healthy["loss"] - 0.01, "a lower loss is no better"
     assert collapsed["projection_rank"] < 2.4 < 3.0 < healthy["projection_rank"]
+    assert warnings_of([healthy]) == []
+    (said,) = warnings_of([collapsed])
+    assert "collapsed onto a line" in said
 
 
 def test_without_the_stop_and_the_normalized_output_they_fall_into_a_point() -> None:
     healthy, collapsed = trained(SimSiam, last_norm=False), trained(Unstopped, last_norm=False)
     assert collapsed["loss"] < -0.99
     assert collapsed["projection_std"] < 0.3 < 0.7 < healthy["projection_std"]
+    assert warnings_of([healthy]) == []
+    assert "collapsed into a point" in warnings_of([collapsed])[0]
