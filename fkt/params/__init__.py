@@ -2,7 +2,7 @@
 
 from fkt.params.augment import Augment, Foreign, Transform
 from fkt.params.methods import SimCLRParams
-from fkt.params.reader import PARAMS_FILE, load_params, parse_params
+from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
 from fkt.params.sections import (
     SSL,
     Budget,
@@ -40,4 +40,5 @@ __all__ = [
     "Transform",
     "load_params",
     "parse_params",
+    "parse_section",
 ]

@@ -26,16 +26,17 @@ _KINDS = {
 }
 
 
-def describe(detail: ErrorDetails) -> str:
-    """Return the line for one of pydantic's findings."""
+def describe(detail: ErrorDetails, model: type[BaseModel] = Params, within: tuple[str, ...] = ()) -> str:
+    """Return the line for one of pydantic's findings about a model, whose section in the file is ``within``."""
     location, kind, value = detail["loc"], detail["type"], detail["input"]
     context = detail.get("ctx", {})
-    key = _dotted(location) or "the file"
+    key = _dotted((*within, *location)) or "the file"
     match kind:
-        case "extra_forbidden" | "invalid_key":
-            return f"{key}: unknown key{_instead(location)}"
+        case "extra_forbidden" | "invalid_key" | "dict_type":  # the last one: of ssl, where unknown sections may stand
+            return f"{key}: unknown key{_instead(location, model)}"
         case "missing":
-            return f"{key}: missing; add it (the file in git has every key)"
+            misspelled = did_you_mean(str(location[-1]), _unknown_sections(location[:-1], value, model))
+            return f"{key}: missing; add it (the file in git has every key){misspelled}"
         case "literal_error":
             return f"{key}: unknown value {value!r}{_choices(str(context['expected']), value)}"
         case "float_type" | "int_type" | "int_from_float":
@@ -81,15 +82,20 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return text
 
 
-def _instead(location: tuple[int | str, ...]) -> str:
+def _instead(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """What to do about an unknown key."""
-    known = _known_keys(location[:-1])
+    known = _known_keys(location[:-1], model)
     return did_you_mean(str(location[-1]), known) or f"; remove it, or choose from: {', '.join(known)}"
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at a location may have."""
-    model: type[BaseModel] = Params
+def _unknown_sections(location: tuple[int | str, ...], section: object, model: type[BaseModel]) -> list[str]:
+    """Sections in a section that are none of its own: one may be a missing one, misspelled."""
+    found = section if isinstance(section, dict) else {}
+    return [str(key) for key in found if isinstance(found[key], dict) and key not in _known_keys(location, model)]
+
+
+def _known_keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The keys that the section at a location in a model may have."""
     for part in location:
         if isinstance(part, str) and part in BATCHED:
             model = BATCHED[part]

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fkt.errors import ParamsError
 from fkt.params.messages import describe
 from fkt.params.sections import Params
 
 PARAMS_FILE = Path("params.yaml")
+Section = TypeVar("Section", bound=BaseModel)
 
 # 010 is 8 and 1:30 is 90 to PyYAML, but 10 and a text to DVC: numbers that two readers read differently are refused
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
@@ -84,9 +85,14 @@ def parse_params(content: object, source: str = str(PARAMS_FILE)) -> Params:
     """Check the content of a params file; see load_params."""
     if not isinstance(content, dict):
         raise ParamsError(f"{source} holds no keys; restore it with 'git checkout {PARAMS_FILE}'")
+    return parse_section(Params, content, source)
+
+
+def parse_section(model: type[Section], content: object, source: str, within: tuple[str, ...] = ()) -> Section:
+    """Check the content of one section of a params file, the one that the keys ``within`` lead to; see load_params."""
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")  # a misspelled key comes first
-        lines = [f"{source}: {describe(detail)}" for detail in details]
+        lines = [f"{source}: {describe(detail, model, within)}" for detail in details]
         raise ParamsError("\n       ".join(lines)) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from fkt.errors import did_you_mean
 from fkt.params.augment import Augment
 from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, Probability
 from fkt.params.methods import SimCLRParams
@@ -120,24 +121,17 @@ class Model(Frozen):
 
 
 class SSL(Frozen):
-    """The self-supervised method, used for pretraining and in the joint run alike; each has a section of its own."""
+    """The self-supervised method, used for pretraining and in the joint run alike; each has a section of its own.
 
-    method: Literal[
-        "simclr",
-        "moco",
-        "byol",
-        "simsiam",
-        "swav",
-        "barlow_twins",
-        "vicreg",
-        "supcon",
-        "tribyol",
-        "cross",
-        "pirl_jigsaw",
-        "pirl_rotation",
-        "rotation",
-        "jigsaw_pp",
-    ]
+    Sections beyond these are kept as they are, for methods that bring a model of their section along
+    (``Method.section``): it is checked when such a method is built, before it trains.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]]
+
+    method: str
+    """The name of one of the sections."""
     rotation_weight: NonNegative
     """Of rotation prediction as an auxiliary task of the method (EffSSL, arXiv:2210.09866): the mean cross-entropy
     over all rotated views is multiplied by it; twice the rot_wt of the release, which adds two means. 0 is no task."""
@@ -157,6 +151,22 @@ class SSL(Frozen):
     pirl_rotation: PirlRotationParams
     rotation: RotationParams
     jigsaw_pp: JigsawPPParams
+
+    @property
+    def sections(self) -> dict[str, Frozen | dict[str, Any]]:
+        """The section of each method; a dictionary where its model is elsewhere."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in fields.items() if isinstance(value, Frozen)} | self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _method_has_a_section(self) -> SSL:
+        if self.method not in self.sections:
+            names = list(self.sections)
+            raise ValueError(
+                f"method: unknown value {self.method!r}; choose from: {', '.join(names)}"
+                f"{did_you_mean(self.method, names)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_rotation_task(self) -> SSL:

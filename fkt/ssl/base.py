@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
+from fkt.params.base import Frozen
 from fkt.views.loader import Views
 
 
@@ -51,6 +53,8 @@ class Method(nn.Module, ABC):
     ``views.generator(name)``, so that they depend on the step alone.
     """
 
+    section: ClassVar[type[Frozen] | None] = None
+    """The model of the method's section of ssl in params.yaml, where fkt/params does not have it."""
     num_views: int
     """V, how many views of each image it wants."""
     target_passes: int = 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
-from fkt.params import SSL
+from fkt.params import PARAMS_FILE, SSL, parse_section
 from fkt.ssl.barlow_twins import BarlowTwins
 from fkt.ssl.base import Method, Setting
 from fkt.ssl.byol import BYOL
@@ -26,14 +26,23 @@ from fkt.ssl.with_rotation import WithRotation
 
 
 def build_method(params: SSL, backbone: ResNet, setting: Setting) -> Method:
-    """Build what params.yaml's ssl section asks for, with fresh heads from torch's global generator."""
-    method = METHODS[params.method](backbone, getattr(params, params.method), setting)
+    """Build what params.yaml's ssl section asks for, with fresh heads from torch's global generator.
+
+    Raises ParamsError for a method that is not in the registry, and for a section that its method refuses.
+    """
+    name, section = params.method, params.sections[params.method]
+    if name not in METHODS:
+        raise ParamsError(f"ssl.method: {name!r} has a section but no entry in METHODS of fkt/ssl/methods.py; add it")
+    kind = METHODS[name]
+    if kind.section is not None:
+        section = parse_section(kind.section, section, str(PARAMS_FILE), ("ssl", name))
+    method: Method = kind(backbone, section, setting)
     if params.rotation_weight:
         method = WithRotation(method, params.rotation_weight, params.rotation_hidden)
     return method
 
 
-METHODS: dict[str, Callable[[ResNet, Any, Setting], Method]] = {
+METHODS: dict[str, Any] = {
     "simclr": SimCLR,
     "moco": MoCo,
     "byol": BYOL,
@@ -49,4 +58,4 @@ METHODS: dict[str, Callable[[ResNet, Any, Setting], Method]] = {
     "rotation": Rotation,
     "jigsaw_pp": JigsawPP,
 }
-"""Each takes the backbone, its own section of ssl, and the setting."""
+"""Classes of methods by name; each takes the backbone, its own section of ssl, and the setting."""
