@@ -20,7 +20,7 @@ from fkt.views.pipeline import build_pipeline
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "presets"
 DATASETS = ["aptos", "cifar10", "digits", "folder", "intel"]
-OVERLAYS = ["paper", "smoke"]
+OVERLAYS = ["laptop", "paper", "smoke"]
 
 
 @pytest.fixture
