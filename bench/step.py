@@ -23,6 +23,7 @@ from fkt.models.classifier import Classifier
 from fkt.params import Augment, CrossEntropy, Model, SimCLRParams, Training
 from fkt.ssl.base import Setting
 from fkt.ssl.simclr import SimCLR
+from fkt.training.balance import Fixed
 from fkt.training.objectives import Functional, SupervisedLoss
 from fkt.training.optim import build_optimizer
 from fkt.views.loader import Loader, Views
@@ -66,7 +67,7 @@ def build(stem: str) -> Functional:
     classifier = Classifier(build_backbone(model, 3), CLASSES)
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(CLASSES), CLASSES)
     method = SimCLR(classifier.backbone, SIMCLR, Setting(1024, 128, CLASSES, 32, 3))
-    return Functional(classifier, loss, method, ssl_weight=1.0, classify_views=False)
+    return Functional(classifier, loss, method, Fixed(1.0), classify_views=False)
 
 
 def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""``python -m stages.joint SEED``: functional transfer, one run on L = L_CE + lambda * L_SSL."""
+"""``python -m stages.joint SEED``: functional transfer, one run on L = L_CE + lambda * L_SSL, or as balanced."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
+from fkt.training.balance import build_balance
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
 from fkt.training.session import open_session
@@ -50,8 +51,9 @@ def main(seed: int, params: Params) -> None:
         classifier,
         session.supervised_loss(),
         method,
-        ssl_weight=params.ssl_weight,
+        build_balance(params.joint, params.ssl_weight, classifier.backbone.last_convolution.weight),
         classify_views=classify_views,
+        gradient_checks=params.joint.gradient_checks,
     )
     session.train_model(objective, loader, plan, SECTIONS)
 

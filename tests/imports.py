@@ -111,10 +111,11 @@ def code_files(folder: Path) -> set[Path]:
 
 
 def as_deps(files: set[Path]) -> list[str]:
-    """The shortest list of deps: a folder in place of its files where it is imported whole."""
+    """The shortest list of deps: a folder in place of its files, and of folders in it, where it is imported whole."""
     whole = {path.parent for path in files if code_files(path.parent) <= files and path.parent != Path("stages")}
     whole -= {Path("fkt")}
-    return sorted({str(path.parent if path.parent in whole else path) for path in files})
+    outermost = {path: [parent for parent in path.parents if parent in whole][-1:] for path in files}
+    return sorted({str(folder[0] if folder else path) for path, folder in outermost.items()})
 
 
 def main(names: list[str]) -> None:

@@ -89,7 +89,8 @@ def test_the_walker_sees_late_imports_and_packages_and_skips_type_checking(
         "stages/one.py": "from fkt.a import late\nimport fkt.b\n",
         "fkt/__init__.py": '"""Docstring only."""\n',
         "fkt/a/__init__.py": "from fkt.a.inner import name\n",
-        "fkt/a/inner.py": "name = 1\n",
+        "fkt/a/inner.py": "from fkt.a.deep.inmost import name\n",
+        "fkt/a/deep/inmost.py": "name = 1\n",
         "fkt/a/late.py": "def f():\n    from fkt.c import g\n    return g\n",
         "fkt/b.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import fkt.d\nelse:\n    import fkt.e\n",
         **{f"fkt/{name}.py": f"{name} = g = 1\n" for name in "cdef"},
@@ -103,7 +104,8 @@ def test_the_walker_sees_late_imports_and_packages_and_skips_type_checking(
     try:
         found = imported_files("stages.one")
         assert {str(path) for path in found} == {
-            "stages/one.py", "fkt/a/__init__.py", "fkt/a/inner.py", "fkt/a/late.py", "fkt/b.py", "fkt/c.py", "fkt/e.py",
+            "stages/one.py", "fkt/a/__init__.py", "fkt/a/inner.py", "fkt/a/deep/inmost.py", "fkt/a/late.py", "fkt/b.py",
+            "fkt/c.py", "fkt/e.py",
         }  # fmt: skip
         assert as_deps(found) == ["fkt/a", "fkt/b.py", "fkt/c.py", "fkt/e.py", "stages/one.py"]
     finally:

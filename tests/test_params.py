@@ -76,6 +76,10 @@ NUMBERS = [
     ("labels.per_class", "1e1", "labels.per_class: '1e1' is text, not a whole number; write 10"),
     ("prepare.image_size", 4, "prepare.image_size: 4 is out of range; give at least 8"),
     ("pretrain.batch_size", 1, "pretrain.batch_size: 1 is out of range; give at least 2"),
+    ("joint.gradient_checks", -1, "joint.gradient_checks: -1 is out of range; give at least 0"),
+    ("joint.schedule.warmup_fraction", 1.0, "joint.schedule.warmup_fraction: 1.0 is out of range; give less than 1"),
+    ("joint.gradnorm.alpha", -0.5, "joint.gradnorm.alpha: -0.5 is out of range; give at least 0"),
+    ("joint.gradnorm.learning_rate", 0.0, "joint.gradnorm.learning_rate: 0.0 is out of range; give more than 0"),
     ("report.bootstrap_samples", 3, "report.bootstrap_samples: 3 is out of range; give at least 100"),
 ]
 CHOICES = [
@@ -84,6 +88,8 @@ CHOICES = [
     ("dataset", None, "dataset: unknown value None; choose from: digits, "),
     ("model.backbone", "resnet-18", "choose from: resnet10, resnet18, resnet34, resnet50; did you mean 'resnet18'?"),
     ("joint.optimizer", "adam", "joint.optimizer: unknown value 'adam'; choose from: sgd, adamw, lars; did you mean"),
+    ("joint.balance", "grad_norm", "choose from: fixed, schedule, uncertainty, gradnorm; did you mean 'gradnorm'?"),
+    ("joint.schedule.curve", "cos", "joint.schedule.curve: unknown value 'cos'; choose from: constant, linear, cosine"),
     ("modes", ["supervised", "functionl"], "modes[1]: unknown value 'functionl'; choose from: supervised, "),
     ("prepare.channels", 2, "prepare.channels: unknown value 2; choose from: 1, 3"),
     ("augment.engine", "kornia", "augment.engine: unknown value 'kornia'; choose from: batched, albumentations"),

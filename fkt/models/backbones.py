@@ -113,6 +113,14 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def last_convolution(self) -> nn.Conv2d:
+        """The convolution whose output, normalized and added to the shortcut, is the last feature map."""
+        block = self.layer4[-1]
+        last = block.conv3 if isinstance(block, Bottleneck) else block.conv2
+        assert isinstance(last, nn.Conv2d)
+        return last
+
     def feature_map(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, D, h, w), the last feature map."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))

@@ -1,6 +1,7 @@
 """params.yaml as frozen, strict models; this package is its only reader."""
 
 from fkt.params.augment import Augment, Foreign, Transform
+from fkt.params.balance import GradNormParams, ScheduleParams
 from fkt.params.methods import SimCLRParams
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
 from fkt.params.sections import (
@@ -28,6 +29,7 @@ __all__ = [
     "CrossEntropy",
     "Evaluate",
     "Foreign",
+    "GradNormParams",
     "Joint",
     "Labels",
     "Mode",
@@ -35,6 +37,7 @@ __all__ = [
     "Params",
     "Prepare",
     "Report",
+    "ScheduleParams",
     "SimCLRParams",
     "Training",
     "Transform",

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from fkt.errors import did_you_mean
 from fkt.params.augment import Augment
+from fkt.params.balance import GradNormParams, ScheduleParams
 from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, Probability
 from fkt.params.methods import SimCLRParams
 from fkt.params.methods_momentum import BYOLParams, CrossParams, MoCoParams, SimSiamParams, TriBYOLParams
@@ -214,6 +215,14 @@ class Joint(Training):
     Where every label is known, ``views`` classifies the features that SSL has made and saves a third of the passes;
     with a label budget, labelled images of their own are augmented like the views, at no saving.
     """
+    balance: Literal["fixed", "schedule", "uncertainty", "gradnorm"]
+    """How the losses are weighed against each other, on top of lambda: not at all, by a curve over the run, by learned
+    uncertainties (arXiv:1705.07115), or so that their gradients stay in proportion (arXiv:1711.02257)."""
+    schedule: ScheduleParams
+    gradnorm: GradNormParams
+    gradient_checks: Annotated[int, Field(ge=0)]
+    """How often along the run the two losses' gradients are compared; 0 is never. One costs about what the step's
+    backward pass does, trains nothing, and changes nothing that is trained."""
 
 
 class Evaluate(Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fkt.params import Budget, Labels
+from fkt.params import Budget, Joint, Labels
 
 
 def count_labelled(labels: Labels, train_counts: Sequence[int]) -> int:
@@ -41,6 +41,37 @@ def selection_sentence(selection: str, labelled: int, validation: int) -> str:
             return f"{last} (auto: {labelled:,} labelled images are fewer than the {validation:,} of validation)"
         return f"{best} (auto: {labelled:,} labelled images are no fewer than the {validation:,} of validation)"
     return last if selection == "last" else best
+
+
+def lambda_phrase(ssl_weight: float, joint: Joint) -> str:
+    """Return how the losses of the joint run are weighed in a few words, for a title."""
+    return f"lambda {ssl_weight:g}" + ("" if joint.balance == "fixed" else f" ({joint.balance})")
+
+
+def balance_sentence(ssl_weight: float, joint: Joint) -> str:
+    """Say what the joint run minimizes; see Joint.balance."""
+    value = f"lambda = {ssl_weight:g}"
+    match joint.balance:
+        case "fixed":
+            return f"cross-entropy + {ssl_weight:g} * self-supervised loss ({value})"
+        case "schedule":
+            warmup, curve = joint.schedule.warmup_fraction, joint.schedule.curve
+            rises = f"rises from 0 over the first {100 * warmup:g} % of the run, then " if warmup else ""
+            stays = "stays 1" if curve == "constant" else f"falls from 1 to 0 along a {_CURVES[curve]}"
+            return f"cross-entropy + lambda * share * self-supervised loss, {value}; the share {rises}{stays}"
+        case "uncertainty":
+            return (
+                "cross-entropy / v + log(v) / 2 + lambda * (self-supervised loss / w + log(w) / 2) with learned "
+                f"variances v and w (arXiv:1705.07115), {value}"
+            )
+        case "gradnorm":
+            return (
+                "c * cross-entropy + lambda * s * self-supervised loss with weights c + s = 2 learned by GradNorm "
+                f"(arXiv:1711.02257, alpha {joint.gradnorm.alpha:g}), {value}"
+            )
+
+
+_CURVES = {"linear": "line", "cosine": "cosine"}
 
 
 def budget_sentence(budget: Budget) -> str:

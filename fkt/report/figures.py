@@ -15,6 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from fkt.report import fusion
 from fkt.report.arms import Arm
 from fkt.report.summary import metric
 from fkt.report.tables import percent
@@ -63,15 +64,22 @@ def draw_accuracy(arms: Sequence[Arm], title: str, path: Path) -> None:
 
 
 def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
-    """Draw accuracy and losses over what each arm has spent; the mean over seeds with a band of one deviation."""
+    """Draw accuracy and losses over what each arm has spent; the mean over seeds with a band of one deviation.
+
+    Where an arm trains on two losses, also how their gradients and, where these move, their weights compare.
+    """
     frame = pd.concat([arm.curves for arm in arms], ignore_index=True)
     frame["passes"] = frame["passes"].round(6)  # the same step of two seeds is one point
     frame["val_accuracy"] *= 100
-    panels = [name for name in PANELS if name in frame and frame[name].notna().any()]
+    errorbar = "sd" if len(arms[0].seeds) > 1 else None
+    panels = [name for name in PANELS if name in frame and frame[name].notna().any()] + fusion.panels(frame)
     with style("whitegrid"):
         figure = Figure(figsize=(10, 3.2 * ((len(panels) + 1) // 2) + 0.8), layout="constrained")
-        grid = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flat
+        grid = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flatten()
         for axes, name in zip(grid, panels, strict=False):
+            if name in fusion.PANELS:
+                fusion.draw_panel(axes, frame, name, PALETTE[fusion.MODE], errorbar)
+                continue
             sns.lineplot(
                 data=frame,
                 x="passes",
@@ -79,13 +87,13 @@ def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
                 hue="mode",
                 hue_order=[arm.mode for arm in arms],
                 palette=PALETTE,
-                errorbar="sd" if len(arms[0].seeds) > 1 else None,
+                errorbar=errorbar,
                 legend=name == panels[0],
                 ax=axes,
             )
             axes.set(xlabel="Image passes per training image", ylabel=PANELS[name], xlim=(0, None))
             _mark_finetuning(axes, frame)
-        for axes in list(grid)[len(panels) :]:
+        for axes in grid[len(panels) :]:
             axes.remove()
         first = figure.axes[0]
         handles, labels = first.get_legend_handles_labels()

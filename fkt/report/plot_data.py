@@ -19,6 +19,10 @@ CURVE_COLUMNS = (
     "loss",
     "ce",
     "ssl",
+    "weight_ce",
+    "weight_ssl",
+    "grad_cosine",
+    "grad_norm_ratio",
     "feature_std",
     "learning_rate",
 )

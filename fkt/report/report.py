@@ -10,6 +10,7 @@ from typing import Any
 from fkt.params import Params
 from fkt.report import conditions, tables
 from fkt.report.arms import Arm
+from fkt.report.fusion import fusion_table
 from fkt.report.statistics import Comparison, conclusion
 from fkt.report.summary import cost
 
@@ -38,9 +39,10 @@ class Findings:
 
     @property
     def title(self) -> str:
-        """The dataset, the label budget and lambda: the head of the page and of every figure."""
+        """The dataset, the label budget and how losses are weighed: the head of the page and of every figure."""
         params = self.params
-        joint = f", lambda {params.ssl_weight:g}" if "functional" in params.modes else ""
+        weighed = conditions.lambda_phrase(params.ssl_weight, params.joint)
+        joint = f", {weighed}" if "functional" in params.modes else ""
         return f"{params.dataset}, {conditions.labels_phrase(params.labels)}{joint}"
 
     @property
@@ -63,6 +65,7 @@ def render(findings: Findings) -> str:
         _budgets(findings),
         _scores(findings),
         _differences(findings),
+        _fusion(findings),
         _costs(findings),
         _conditions(findings),
         _warnings(findings),
@@ -116,6 +119,22 @@ def _differences(findings: Findings) -> str:
     )
 
 
+def _fusion(findings: Findings) -> str:
+    table = fusion_table(findings.arms)
+    if not table:
+        return ""
+    return "\n\n".join(
+        [
+            "## The two losses of the joint run",
+            table,
+            "First and last row of the learning curve, and the mean of all its rows. The weight of the self-supervised "
+            "loss includes lambda. Gradients are those of the losses without their weights, on the backbone, now and "
+            "then along the run: a cosine below 0 says that the losses pull apart, one near 0 that neither is of help "
+            "to the other.",
+        ]
+    )
+
+
 def _costs(findings: Findings) -> str:
     hardware = {arm.mode: cost(arm).hardware for arm in findings.arms}
     settings = sorted({setting for found in hardware.values() for setting in found})
@@ -144,8 +163,7 @@ def _conditions(findings: Findings) -> str:
         "Dataset": f"{params.dataset}, {len(findings.meta['classes'])} classes, {findings.meta['image_size']} pixels, "
         f"{sum(counts['train']):,} training, {sum(counts['val']):,} validation and {sum(counts['test']):,} test images",
         "Labels": conditions.labels_sentence(params.labels, counts["train"]),
-        "Loss of the joint run": f"cross-entropy + {params.ssl_weight:g} * self-supervised loss (lambda = "
-        f"{params.ssl_weight:g})",
+        "Loss of the joint run": conditions.balance_sentence(params.ssl_weight, params.joint),
         "Selection": conditions.selection_sentence(params.selection, labelled, sum(counts["val"])),
         "Budget of an arm": conditions.budget_sentence(params.budget),
         "Seeds": ", ".join(map(str, params.seeds)),

@@ -61,6 +61,7 @@ def fit(
             began = time.perf_counter()
             for batch in loader.steps(state.step, plan.steps):
                 rate = learning_rate(state.step, plan.steps, training.learning_rate, training.warmup_fraction)
+                objective.before_step(state.step, plan.steps)
                 _step(objective, optimizer, batch, rate, precision, state)
                 objective.after_step(state.step / plan.steps)
                 row = None
@@ -99,14 +100,17 @@ def _step(
     for name, value in losses.items():
         value = value.detach()
         state.sums[name] = state.sums[name] + value if name in state.sums else value
+        state.counted[name] = state.counted.get(name, 0) + 1
     state.step += 1
-    state.counted += 1
 
 
 def _check(state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:
-    """Make a row of the learning curve from the means since the last one. Raises Diverged."""
-    means = {name: float(value) / state.counted for name, value in state.sums.items()}
-    state.sums, state.counted = {}, 0
+    """Make a row of the learning curve from the means since the last one. Raises Diverged.
+
+    What only some of the steps have told is a mean over those, and not in the row where none has.
+    """
+    means = {name: float(value) / state.counted[name] for name, value in state.sums.items()}
+    state.sums, state.counted = {}, {}
     for name, value in means.items():
         if not math.isfinite(value):
             since = int(state.rows[-1]["step"]) if state.rows else 0

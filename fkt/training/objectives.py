@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy
+from fkt.training.balance import Balance
+from fkt.training.gradients import compare_gradients
+from fkt.training.plan import is_due
 from fkt.views.loader import Batch
 
 if TYPE_CHECKING:
@@ -28,7 +31,13 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars)."""
+        """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars).
+
+        Some may be there at some steps only.
+        """
+
+    def before_step(self, step: int, steps: int) -> None:
+        """Called before each step with its number, from 0, and the number of steps of the run."""
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step with the share of the run that is done, in (0, 1]."""
@@ -107,25 +116,31 @@ class Representational(Supervised):
 
 
 class Functional(Objective):
-    """L = L_CE + lambda * L_SSL on one backbone, in one run (arXiv:2304.01354, Eq. 5)."""
+    """L = L_CE + lambda * L_SSL on one backbone in one run (arXiv:2304.01354, Eq. 5), or as its balance weighs them."""
 
     def __init__(
         self,
         classifier: Classifier,
         cross_entropy: SupervisedLoss,
         method: Method,
+        balance: Balance,
         *,
-        ssl_weight: float,
         classify_views: bool,
+        gradient_checks: int = 0,
     ) -> None:
-        """classify_views: cross-entropy takes the features of the SSL views instead of a batch of its own."""
+        """classify_views: cross-entropy takes the features of the SSL views instead of a batch of its own.
+
+        gradient_checks: how often along the run the losses' gradients on the backbone are compared, for the log.
+        """
         super().__init__()
         assert method.backbone is classifier.backbone, "the two losses share one backbone"
         self.classifier = classifier
         self.cross_entropy = cross_entropy
         self.method = method
-        self.ssl_weight = ssl_weight
+        self.balance = balance
         self.classify_views = classify_views
+        self.gradient_checks = gradient_checks
+        self._compare = False  # at the step under way
 
     @property
     def model(self) -> Classifier:
@@ -142,13 +157,20 @@ class Functional(Objective):
         else:
             assert batch.images is not None and batch.labels is not None
             logits, labels = self.classifier(batch.images), batch.labels
-        ce = self.cross_entropy(logits, labels)
-        total = ce + self.ssl_weight * output.loss
-        parts = {"ce": ce.detach(), "ssl": output.loss.detach()}
-        return {"total": total, **parts, **_health(output.features), **output.logs}
+        ce, ssl = self.cross_entropy(logits, labels), output.loss
+        fused = self.balance(ce, ssl)
+        compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
+        parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
+        return {"total": fused.total, **parts, **compared, **_health(output.features), **output.logs}
+
+    def before_step(self, step: int, steps: int) -> None:
+        """See Objective.before_step."""
+        self.balance.before_step(step / steps)
+        self._compare = is_due(step + 1, steps, self.gradient_checks)
 
     def after_step(self, progress: float) -> None:
         """See Objective.after_step."""
+        self.balance.after_step()
         self.method.after_step(progress)
 
 

@@ -33,7 +33,15 @@ class Plan:
 
     def is_check(self, step: int) -> bool:
         """Whether the run is looked at after ``step`` steps (from 1): evenly spread, and always at the end."""
-        return step * self.checks // self.steps > (step - 1) * self.checks // self.steps
+        return is_due(step, self.steps, self.checks)
+
+
+def is_due(step: int, steps: int, times: int) -> bool:
+    """Whether what is done ``times`` times along a run is done at ``step`` (from 1): evenly spread, and at the end.
+
+    At every step where there are fewer steps than times; never where times is 0.
+    """
+    return step * times // steps > (step - 1) * times // steps
 
 
 def plan_ssl(

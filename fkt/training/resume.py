@@ -36,8 +36,8 @@ class State:
     """Time spent on validation so far."""
     sums: dict[str, Tensor] = field(default_factory=dict)
     """Sums of the losses since the last row of the curve."""
-    counted: int = 0
-    """Steps in these sums."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """Steps in each of these sums."""
     kept_step: int = 0
     """The step whose weights are in ``kept``."""
     kept: dict[str, Tensor] | None = None

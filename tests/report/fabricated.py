@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
@@ -91,17 +92,22 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
         else:
             accuracy = skill * (1 - np.exp(-5 * done)) + 0.015 * noise[2]
             row |= {"loss": ce + (ssl if run.mode == "functional" else 0), "ce": ce, "feature_std": 0.7}
-            row |= {"ssl": ssl} if run.mode == "functional" else {}
+            row |= _fusion(run.seed, number, done) | {"ssl": ssl} if run.mode == "functional" else {}
             row |= {"val_accuracy": accuracy, "val_loss": 2.2 * (1 - 0.7 * accuracy), "val_classes": 10.0}
         rows.append(row)
     run.log.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
-    (run.log / "curve.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pd.DataFrame(rows).to_csv(run.log / "curve.csv", index=False)
     image_passes = round(passes * share * 800)
     cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
     _json(run.log / "cost.json", cost)
+
+
+def _fusion(seed: int, number: int, done: float) -> dict[str, object]:
+    """Weights in every row, gradients in every other one."""
+    compared = {"grad_cosine": 0.3 - 0.5 * done, "grad_norm_ratio": (4.0 + seed) * 10**done} if number % 2 else {}
+    return {"weight_ce": 1.0 + 0.4 * done, "weight_ssl": 1.0 - 0.4 * done} | compared
 
 
 def _maps(run: Run, labels: NDArray[np.int64], side: int, channels: int) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from scipy.stats import gmean
 
 from fkt.params import load_params
-from fkt.report import confusion_figure, figures, maps_figure
+from fkt.report import confusion_figure, figures, fusion, maps_figure
 from fkt.report.arms import Arm, read_arms
 from fkt.report.drawn_maps import DrawnMaps, read_maps
 from fkt.report.run_files import MissingResult
@@ -82,13 +83,41 @@ def test_curves_show_the_mean_over_seeds_after_what_was_spent(
     finetuned = next(line for line in accuracy.lines if line.get_color() == figures.PALETTE["representational"])
     pretrained = arms[1].curves.query("stage == 'pretrain'")["passes"].max()
     assert np.nanmin(np.asarray(finetuned.get_xdata(), dtype=float)) > pretrained
-    assert [axes.get_ylabel() for axes in drawn[0].axes] == list(figures.PANELS.values())
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == [*figures.PANELS.values(), *fusion.PANELS.values()]
     _nothing_is_clipped(drawn[0])
 
 
 def test_a_panel_without_numbers_is_left_out(arms: list[Arm], drawn: list[Figure], tmp_path: Path) -> None:
     figures.draw_curves(arms[:1], "digits", tmp_path / "a.png")
-    assert "Self-supervised loss" not in [axes.get_ylabel() for axes in drawn[0].axes]
+    labels = [axes.get_ylabel() for axes in drawn[0].axes]
+    assert labels == [label for name, label in figures.PANELS.items() if name != "ssl"], "no empty one either"
+
+
+def test_gradients_of_the_two_losses_are_drawn_against_what_is_even(
+    arms: list[Arm], drawn: list[Figure], tmp_path: Path
+) -> None:
+    figures.draw_curves(arms, "digits", tmp_path / "a.png")
+    panels = {axes.get_ylabel(): axes for axes in drawn[0].axes}
+    centers = {"grad_cosine": (0.0, np.mean), "grad_norm_ratio": (1.0, gmean)}
+    for name, (even, center) in centers.items():
+        curve, level = panels[fusion.PANELS[name]].lines
+        points = arms[2].curves.dropna(subset=[name]).groupby("passes")[name]
+        means = [center(values.to_numpy()) for _, values in points]
+        np.testing.assert_allclose(np.asarray(curve.get_ydata(), dtype=float), means)
+        assert len(means) == 10 and list(level.get_ydata()) == [even, even]
+        assert curve.get_color() == figures.PALETTE["functional"]
+    weights = panels[fusion.PANELS["weight_ssl"]]
+    assert [text.get_text() for text in weights.get_legend().get_texts()] == list(fusion.WEIGHTS.values())
+    for line, name in zip(weights.lines, fusion.WEIGHTS, strict=True):
+        means = arms[2].curves.groupby("passes")[name].mean()
+        np.testing.assert_allclose(np.asarray(line.get_ydata(), dtype=float), means.to_numpy())
+
+
+def test_weights_that_stay_and_gradients_that_were_never_compared_are_not_drawn(arms: list[Arm]) -> None:
+    curves = arms[2].curves.assign(weight_ce=1.0, weight_ssl=0.7)
+    assert fusion.panels(curves) == ["grad_cosine", "grad_norm_ratio"]
+    assert fusion.panels(curves.drop(columns=["grad_cosine", "grad_norm_ratio"])) == []
+    assert fusion.panels(arms[0].curves) == []
 
 
 def test_confusion_rows_are_shares_of_the_actual_class(arms: list[Arm], drawn: list[Figure], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ import torch
 
 from fkt.params import Labels, Params, load_params
 from fkt.report.arms import read_arm, read_arms
-from fkt.report.conditions import count_labelled, labels_sentence, selection_sentence
+from fkt.report.conditions import balance_sentence, count_labelled, labels_sentence, selection_sentence
+from fkt.report.fusion import fusion_table
 from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
 from fkt.report.summary import spread
@@ -165,6 +167,45 @@ def test_the_page_says_what_was_compared_and_how(params: Params, capsys: pytest.
 
 
 @pytest.mark.usefixtures("numbers_only")
+def test_the_page_says_how_the_losses_were_weighed_and_what_came_of_it(params: Params) -> None:
+    main(params)
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    assert page.startswith("# digits, 5 labels per class, lambda 1\n")
+    assert "cross-entropy + 1 * self-supervised loss (lambda = 1)" in page and "## The two losses of the joint" in page
+    main(params.model_copy(update={"joint": params.joint.model_copy(update={"balance": "gradnorm"})}))
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    assert page.startswith("# digits, 5 labels per class, lambda 1 (gradnorm)\n") and "alpha 1.5), lambda = 1" in page
+    main(params.model_copy(update={"modes": ["supervised", "representational"]}))
+    assert "joint run" not in Path("metrics/report.md").read_text(encoding="utf-8")
+
+
+def test_every_balance_is_told_in_a_sentence_of_its_own() -> None:
+    joint = load_params(ROOT / "params.yaml").joint
+    told = {
+        name: balance_sentence(0.5, joint.model_copy(update={"balance": name}))
+        for name in get_args(type(joint).model_fields["balance"].annotation)
+    }
+    assert len(set(told.values())) == len(told) == 4 and all("lambda = 0.5" in text for text in told.values())
+    assert told["schedule"].endswith("the share falls from 1 to 0 along a cosine")
+    slow = joint.schedule.model_copy(update={"curve": "constant", "warmup_fraction": 0.1})
+    text = balance_sentence(0.5, joint.model_copy(update={"balance": "schedule", "schedule": slow}))
+    assert text.endswith("the share rises from 0 over the first 10 % of the run, then stays 1")
+
+
+def test_the_losses_are_told_from_first_to_last(params: Params) -> None:
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _fusion_lines(params)]
+    assert [row[0].split()[0] for row in table] == ["Weight", "Weight", "Cosine", "Norm"]
+    assert table[0][1:] == ["1.020 \u00b1 0.000", "1.210 \u00b1 0.000", "1.400 \u00b1 0.000"]
+    assert table[2][1:] == ["0.250 \u00b1 0.000", "0.025 \u00b1 0.000", "-0.200 \u00b1 0.000"]
+    assert table[3][1] == f"{5 * 10**0.1:.3f} \u00b1 {10**0.1:.3f}", "over seeds 0, 1, 2"
+    assert fusion_table(read_arms("digits", ["supervised"], params.seeds)) == ""
+
+
+def _fusion_lines(params: Params) -> list[str]:
+    return fusion_table(read_arms("digits", ["functional"], params.seeds)).splitlines()[2:]
+
+
+@pytest.mark.usefixtures("numbers_only")
 def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
     path = Run("digits", "functional", 2).log / "cost.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": ["the features have collapsed"]}))
@@ -216,6 +257,8 @@ def test_plot_data_hold_every_point_and_every_image(params: Params) -> None:
     curves = curve_rows(arms)
     assert len(curves) == 3 * 20 + 3 * 40 + 3 * 20
     assert curves.loc[curves["stage"] == "pretrain", "val_accuracy"].isna().all()
+    assert curves.groupby("mode")["weight_ssl"].count().tolist() == [3 * 20, 0, 0]
+    assert curves.groupby("mode")["grad_cosine"].count().tolist() == [3 * 10, 0, 0]
     cells = confusion_rows(arms, NAMES)
     for arm in arms:
         mine = cells[cells["mode"] == arm.mode]

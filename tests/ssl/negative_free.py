@@ -12,6 +12,7 @@ from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy, Model
 from fkt.ssl.base import Method, Setting, SSLOutput
+from fkt.training.balance import Fixed
 from fkt.training.objectives import Functional, Objective, Pretrain, SupervisedLoss
 from fkt.views.loader import Batch, Views
 
@@ -55,7 +56,7 @@ def objectives(make: Make) -> list[Objective]:
         method = make(classifier.backbone)
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), LABELS[:5], 3)
     return [
-        Functional(classifier, loss, method, ssl_weight=1.0, classify_views=False),
+        Functional(classifier, loss, method, Fixed(1.0), classify_views=False),
         Pretrain(fresh(make)),
     ]
 

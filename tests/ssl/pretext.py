@@ -14,6 +14,7 @@ from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy, Model
 from fkt.params.methods_pretext import TilesParams
 from fkt.ssl.base import Method, Setting
+from fkt.training.balance import Fixed
 from fkt.training.objectives import Functional, Objective, Pretrain, SupervisedLoss
 from fkt.views.loader import Batch, Views
 
@@ -110,5 +111,5 @@ def _objective(build: Build, joint: bool, seed: int = 0) -> tuple[Objective, Met
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(3), 3)
     objective: Objective = Pretrain(method)
     if joint:
-        objective = Functional(classifier, loss, method, ssl_weight=1.0, classify_views=True)
+        objective = Functional(classifier, loss, method, Fixed(1.0), classify_views=True)
     return objective.train(), method

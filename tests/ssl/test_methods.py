@@ -12,6 +12,7 @@ from fkt.models.classifier import Classifier
 from fkt.params import SSL, CrossEntropy, Model, load_params
 from fkt.ssl.base import Method, Setting
 from fkt.ssl.methods import METHODS, build_method
+from fkt.training.balance import Fixed
 from fkt.training.objectives import Functional, Pretrain, SupervisedLoss
 from fkt.views.loader import Batch, Views
 from tests.conftest import ROOT
@@ -59,7 +60,7 @@ def test_a_method_trains_alone_and_beside_cross_entropy(name: str, channels: int
     method = build(name, channels)
     classifier = Classifier(method.backbone, 3)
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(3), 3)
-    joint = Functional(classifier, loss, method, ssl_weight=1.0, classify_views=False)
+    joint = Functional(classifier, loss, method, Fixed(1.0), classify_views=False)
     for objective in (Pretrain(method), joint):
         optimizer = torch.optim.SGD(objective.parameters(), lr=0.01)
         for step, size in ((0, 6), (1, 6), (2, 4)):  # the last batch is a partial one

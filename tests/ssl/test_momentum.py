@@ -20,6 +20,7 @@ from fkt.ssl.moco import MoCo
 from fkt.ssl.momentum import Target, cosine_tau
 from fkt.ssl.simsiam import SimSiam
 from fkt.ssl.tribyol import TriBYOL
+from fkt.training.balance import Fixed
 from fkt.training.objectives import Functional, Pretrain, SupervisedLoss
 from fkt.views.loader import Batch
 from tests.ssl.siamese import backbone, build, disturb, optimizer_of, train, views
@@ -195,7 +196,7 @@ def test_two_steps_in_half_precision_run_end_to_end(kind: type[Method], changes:
     method = build(kind, model.backbone, setting, **changes)
     cross_entropy = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(3), 3)
     objective = (
-        Functional(model, cross_entropy, method, ssl_weight=1.0, classify_views=False) if joint else Pretrain(method)
+        Functional(model, cross_entropy, method, Fixed(1.0), classify_views=False) if joint else Pretrain(method)
     )
     optimizer = optimizer_of(objective)
     before = flat(objective.model)

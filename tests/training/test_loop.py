@@ -99,6 +99,23 @@ def test_the_loop_learns_and_tells_its_curve_in_passes_per_image(tmp_path: Path)
     assert objective.progress == pytest.approx([(step + 1) / 40 for step in range(40)])
 
 
+class Told(Regression):
+    """Tells a number at some of its steps."""
+
+    def before_step(self, step: int, steps: int) -> None:
+        assert steps == 40
+        self.step = step
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        told = {"told": torch.tensor(float(self.step))} if self.step in (4, 6, 39) else {}
+        return super().loss(batch) | told
+
+
+def test_what_some_steps_tell_is_a_mean_over_those(tmp_path: Path) -> None:
+    rows = run(Told(), Rows(), tmp_path / "run.pt").rows  # of four steps each
+    assert {row["step"]: row["told"] for row in rows if "told" in row} == {8: 5.0, 40: 39.0}
+
+
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
     whole, parts = Regression(), Regression()

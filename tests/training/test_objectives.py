@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fkt.params import CrossEntropy, Model, SimCLRParams
 from fkt.ssl.base import Setting
 from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
+from fkt.training.balance import Balance, Fixed
 from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
 from fkt.views.loader import Batch, Views
 
@@ -44,12 +46,16 @@ def views() -> tuple[Tensor, ...]:
     return made.images
 
 
-def functional(ssl_weight: float, model: Classifier | None = None, *, classify_views: bool = False) -> Functional:
-    model = model or classifier()
+def functional(
+    balance: float | Callable[[Classifier], Balance], *, classify_views: bool = False, gradient_checks: int = 0
+) -> Functional:
+    """The joint objective on fresh weights; balance: lambda, or what makes a balance of the classifier."""
+    model = classifier()
     with seeded(0, "method"):
         method = SimCLR(model.backbone, SIMCLR, SETTING)
+    made = Fixed(balance) if isinstance(balance, float) else balance(model)
     loss = SupervisedLoss(PLAIN, LABELS, 3)
-    return Functional(model, loss, method, ssl_weight=ssl_weight, classify_views=classify_views)
+    return Functional(model, loss, method, made, classify_views=classify_views, gradient_checks=gradient_checks).train()
 
 
 def gradients(objective: Functional | Supervised | Pretrain) -> dict[str, Tensor]:

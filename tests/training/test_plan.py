@@ -6,7 +6,7 @@ import pytest
 
 from fkt.errors import ParamsError
 from fkt.params import Budget, Training
-from fkt.training.plan import Plan, plan_ssl, plan_supervised
+from fkt.training.plan import Plan, is_due, plan_ssl, plan_supervised
 from tests.training.test_optim import section
 
 BUDGET = Budget(passes=30.0, pretrain_share=2 / 3, checks=20)
@@ -56,3 +56,12 @@ def test_checks_are_even_and_end_with_the_run(steps: int, checks: int) -> None:
     assert looked[-1] == steps and len(looked) == min(steps, checks)
     gaps = [b - a for a, b in zip([0, *looked], looked, strict=False)]
     assert max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(("steps", "times"), [(7, 3), (100, 20), (5, 5), (3, 10)])
+def test_what_is_done_along_a_run_is_spread_evenly_and_done_at_its_end(steps: int, times: int) -> None:
+    due = [step for step in range(1, steps + 1) if is_due(step, steps, times)]
+    assert len(due) == min(steps, times) and due[-1] == steps
+    gaps = {after - before for before, after in zip([0, *due], due, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+    assert not any(is_due(step, steps, 0) for step in range(1, steps + 1))
