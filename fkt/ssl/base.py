@@ -57,6 +57,8 @@ class Method(nn.Module, ABC):
     """The model of the method's section of ssl in params.yaml, where fkt/params does not have it."""
     num_views: int
     """V, how many views of each image it wants."""
+    infimum: float = 0.0
+    """What the loss cannot fall below; balances that compare losses by size measure from here."""
     target_passes: int = 0
     """Forward passes of each image through networks without gradient (momentum targets); they count as FLOPs."""
 

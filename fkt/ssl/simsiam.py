@@ -25,6 +25,7 @@ class SimSiam(Method):
     """
 
     num_views = 2
+    infimum = -1.0
 
     def __init__(self, backbone: ResNet, params: SimSiamParams, setting: Setting) -> None:
         super().__init__(backbone)

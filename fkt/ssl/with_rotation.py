@@ -36,7 +36,7 @@ class WithRotation(Method):
         self.method = method
         self.head = turn_classifier(self.backbone.feature_size, hidden)
         self.weight = weight
-        self.num_views = method.num_views
+        self.num_views, self.infimum = method.num_views, method.infimum
         self.target_passes = method.target_passes
 
     @property

@@ -158,7 +158,8 @@ class Functional(Objective):
             assert batch.images is not None and batch.labels is not None
             logits, labels = self.classifier(batch.images), batch.labels
         ce, ssl = self.cross_entropy(logits, labels), output.loss
-        fused = self.balance(ce, ssl)
+        # SimSiam's loss is negative; its weight would be, too, or grow for ever. A constant changes no gradient.
+        fused = self.balance(ce, ssl - self.method.infimum if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
         parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
         return {"total": fused.total, **parts, **compared, **_health(output.features), **output.logs}

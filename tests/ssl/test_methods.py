@@ -12,12 +12,13 @@ from fkt.models.classifier import Classifier
 from fkt.params import SSL, CrossEntropy, Model, load_params
 from fkt.ssl.base import Method, Setting
 from fkt.ssl.methods import METHODS, build_method
-from fkt.training.balance import Fixed
+from fkt.training.balance import Fixed, build_balance
 from fkt.training.objectives import Functional, Pretrain, SupervisedLoss
 from fkt.views.loader import Batch, Views
 from tests.conftest import ROOT
 
 SHIPPED = load_params(ROOT / "params.yaml").ssl
+JOINT = load_params(ROOT / "params.yaml").joint
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
 LABELS = torch.tensor([0, 1, 2, -1, -1, -1])
 
@@ -100,6 +101,26 @@ def test_rotation_can_be_added_to_any_other_method(name: str) -> None:
     output = rotated(views(rotated))
     torch.testing.assert_close(output.logs["base_loss"], plain(views(plain)).loss.detach())
     assert 0 <= output.logs["rotation_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_losses_of_any_range_are_weighed_by_how_far_they_are_above_their_infimum(name: str, balance: str) -> None:
+    method = build(name, rotation=name != "rotation")
+    classifier = Classifier(method.backbone, 3)
+    loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(3), 3)
+    section = JOINT.model_copy(update={"balance": balance})
+    weighed = build_balance(section, 1.0, method.backbone.last_convolution.weight)
+    joint = Functional(classifier, loss, method, weighed, classify_views=False)
+    optimizer = torch.optim.SGD(joint.parameters(), lr=0.01)
+    for step in range(3):
+        found = joint.loss(Batch(views(method, step=step), torch.randn(6, 1, 16, 16), torch.arange(6) % 3))
+        assert found["ssl"] > method.infimum
+        assert found["weight_ssl"] > 0 and found["weight_ce"] > 0
+        found["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        joint.after_step((step + 1) / 3)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))

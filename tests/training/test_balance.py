@@ -271,3 +271,14 @@ def test_params_name_each_balance_once() -> None:
         balance = build_balance(joint.model_copy(update={"balance": name}), 0.4, layer)
         assert type(balance) is kind and balance.ssl_weight == 0.4
         assert copy.deepcopy(balance).state_dict().keys() == balance.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", BALANCES)
+def test_what_goes_by_size_measures_a_loss_from_its_infimum(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    totals = []
+    for infimum in (0.0, -2.0):
+        objective = functional(BALANCES[name])
+        monkeypatch.setattr(type(objective.method), "infimum", infimum)
+        totals.append(objective.loss(one_batch())["total"].item())
+    by_size = name in ("uncertainty", "gradnorm")
+    assert totals[1] - totals[0] == pytest.approx(2 * 0.7 if by_size else 0.0, abs=1e-5)

@@ -32,6 +32,9 @@ class Balance(nn.Module, ABC):
     What the optimizer trains are its parameters, what it updates itself its buffers: a resumed run goes on with both.
     """
 
+    by_size = False
+    """Whether the losses' sizes decide the weights: then they must be at least 0."""
+
     def __init__(self, ssl_weight: float) -> None:
         """ssl_weight: lambda, at least 0."""
         super().__init__()

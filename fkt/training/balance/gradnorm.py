@@ -27,6 +27,7 @@ class GradNorm(Balance):
     Lambda has no part in that: the weights are those of lambda = 1, where both losses count the same.
     """
 
+    by_size = True
     weights: Tensor
     initial: Tensor
     first_moment: Tensor

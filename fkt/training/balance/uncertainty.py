@@ -24,6 +24,8 @@ class Uncertainty(Balance):
     before 1 / (2 L).
     """
 
+    by_size = True
+
     def __init__(self, ssl_weight: float) -> None:
         super().__init__(ssl_weight)
         self.log_variances = nn.Parameter(torch.zeros(2))  # of one dimension, which optimizers leave without decay
