@@ -35,7 +35,7 @@ STEPS = [
     {"name": "ToGray", "p": 0.2},
 ]
 AUGMENT = Augment.model_validate({"engine": "batched", "views": STEPS, "labelled": []})
-SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5)
+SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5, false_negatives="keep")
 SGD = Training.model_validate(
     {
         "epochs": None,
@@ -77,7 +77,9 @@ def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
     optimizer = build_optimizer(objective, SGD)
     views, images = (build_pipeline(steps, "batched", split.meta) for steps in (AUGMENT.views, []))
     labelled = torch.arange(len(split))
-    loader = Loader(split, labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0)
+    loader = Loader(
+        split, labelled, ssl_labelled=labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0
+    )
     step = 0
 
     def run() -> None:

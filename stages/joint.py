@@ -31,6 +31,7 @@ def main(seed: int, params: Params) -> None:
     loader = Loader(
         session.train,
         session.labelled,
+        ssl_labelled=session.ssl_labelled,
         num_views=method.num_views,
         views=views,
         images=None if classify_views else views if on_views else images,

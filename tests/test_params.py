@@ -52,6 +52,11 @@ def test_params_yaml_as_shipped_is_valid() -> None:
     assert params.ssl_weight == 1.0
 
 
+SUPCON = "ssl: method: supcon learns from labels, and label_fraction: 0.0 gives it none; set label_fraction, or "
+KEEP = "ssl: simclr.false_negatives: eliminate needs labels, and label_fraction: 0.0 gives it none; set label_fraction"
+UNUSED = (
+    "ssl: label_fraction: 0.3 gives labels to method: simclr, which uses none as it stands; set label_fraction: 0.0"
+)
 NUMBERS = [
     ("lambda", -1, "lambda: -1 is out of range; give at least 0"),
     ("lambda", -0.5, "lambda: -0.5 is out of range; give at least 0"),
@@ -121,6 +126,10 @@ SHAPES = [
     ("labels.fraction", 0.1, "labels: per_class and fraction are both set; set one of them to null"),
     ("prepare.download", "yes", "prepare.download: 'yes' is text; give true or false"),
     ("prepare.source", 5, "prepare.source: 5 is a whole number, not text; put it in quotes"),
+    ("ssl.label_fraction", 1.5, "ssl.label_fraction: 1.5 is out of range; give at most 1"),
+    ("ssl.label_fraction", 0.3, UNUSED),
+    ("ssl.method", "supcon", SUPCON + "method: simclr, which is supcon without labels"),
+    ("ssl.simclr.false_negatives", "eliminate", KEEP + ", or simclr.false_negatives: keep"),
     ("model.weights", "imagenet", "model: weights: imagenet exist for resnet18, resnet34 and resnet50; choose one"),
 ]
 
@@ -131,6 +140,22 @@ def test_a_wrong_value_is_answered_with_key_value_and_remedy(key: str, value: ob
     assert message in said
     assert said.startswith(f"params.yaml: {key.split('.')[0]}")
     assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize("method", ["supcon", "simclr", "moco"])
+def test_labels_for_a_method_that_uses_them_are_fine(method: str) -> None:
+    content = yaml.safe_load(SHIPPED)
+    content["ssl"] |= {"method": method, "label_fraction": 0.5}
+    if method != "supcon":
+        content["ssl"][method]["false_negatives"] = "eliminate"
+        content["ssl"]["label_fraction"] = 1
+    assert parse_params(content).ssl.label_fraction > 0
+
+
+def test_a_method_that_is_not_chosen_may_be_set_to_eliminate_without_labels() -> None:
+    assert (
+        parse_params(parse_yaml(edited("ssl.moco.false_negatives", "eliminate"), "params.yaml")).ssl.method == "simclr"
+    )
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,9 @@ class SSL(Frozen):
         "rotation",
         "jigsaw_pp",
     ]
+    label_fraction: Probability
+    """Share of each class's training labels that the method itself may see, in pretraining and in the joint run alike
+    (EffSSL's per cent of labels); at least one label a class above 0. They are among the labels of the budget."""
     rotation_weight: NonNegative
     """Of rotation prediction as an auxiliary task of the method (EffSSL, arXiv:2210.09866): the mean cross-entropy
     over all rotated views is multiplied by it; twice the rot_wt of the release, which adds two means. 0 is no task."""
@@ -157,6 +160,26 @@ class SSL(Frozen):
     pirl_rotation: PirlRotationParams
     rotation: RotationParams
     jigsaw_pp: JigsawPPParams
+
+    @model_validator(mode="after")
+    def _labels_are_used(self) -> SSL:
+        eliminates = getattr(getattr(self, self.method), "false_negatives", "keep") == "eliminate"
+        if self.method == "supcon" and not self.label_fraction:
+            raise ValueError(
+                "method: supcon learns from labels, and label_fraction: 0.0 gives it none; set label_fraction, or "
+                "method: simclr, which is supcon without labels"
+            )
+        if eliminates and not self.label_fraction:
+            raise ValueError(
+                f"{self.method}.false_negatives: eliminate needs labels, and label_fraction: 0.0 gives it none; set "
+                f"label_fraction, or {self.method}.false_negatives: keep"
+            )
+        if self.label_fraction and not (eliminates or self.method == "supcon"):
+            raise ValueError(
+                f"label_fraction: {self.label_fraction} gives labels to method: {self.method}, which uses none as it "
+                "stands; set label_fraction: 0.0, false_negatives: eliminate (simclr, moco), or method: supcon"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_rotation_task(self) -> SSL:

@@ -22,7 +22,7 @@ from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops
 from fkt.params import Params, Training, Transform
 from fkt.runs import Run
-from fkt.training.budget import check_against_data, labelled_index
+from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import validation, warnings_of
 from fkt.training.objectives import Objective, SupervisedLoss
@@ -44,6 +44,8 @@ class Session:
     val: Split
     labelled: Tensor
     """(M,) int64: positions in ``train`` of the images whose labels the run may see."""
+    ssl_labelled: Tensor
+    """(L,) int64: the ones among them whose labels an SSL method may see."""
 
     @property
     def meta(self) -> Meta:
@@ -87,6 +89,7 @@ class Session:
         return Loader(
             self.train,
             self.labelled,
+            ssl_labelled=self.labelled[:0],
             num_views=0,
             views=labelled,
             images=labelled,
@@ -192,7 +195,8 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     device = pick_device()
     train, val = load_split(run.prepared, "train", device), load_split(run.prepared, "val", device)
     labelled = labelled_index(train.labels, params.labels, seed)
-    return Session(params, run, device, pick_precision(device), train, val, labelled)
+    ssl_labelled = ssl_labelled_index(train.labels, params.ssl.label_fraction, seed)
+    return Session(params, run, device, pick_precision(device), train, val, labelled, ssl_labelled)
 
 
 def _sections(params: Params, sections: Sequence[str]) -> dict[str, Any]:
