@@ -34,7 +34,9 @@ STEPS = [
     {"name": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8},
     {"name": "ToGray", "p": 0.2},
 ]
-AUGMENT = Augment.model_validate({"engine": "batched", "views": STEPS, "labelled": []})
+AUGMENT = Augment.model_validate(
+    {"engine": "batched", "object_share": 0.0, "good_crops": 1.0, "views": STEPS, "labelled": []}
+)
 SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5, false_negatives="keep")
 SGD = Training.model_validate(
     {

@@ -24,7 +24,7 @@ def main(seed: int, params: Params) -> None:
     setting = setting_of(session.train, params.joint.batch_size)
     with seeded(seed, "method"):
         method = build_method(params.ssl, classifier.backbone, setting)
-    views, images = session.pipeline(params.augment.views), session.pipeline(params.augment.labelled)
+    views, images = session.views_pipeline(), session.pipeline(params.augment.labelled)
     # With every label known, the views' own features are classified; otherwise labelled images are made views.
     on_views = params.joint.ce_on == "views"
     classify_views = on_views and len(session.labelled) == len(session.train)
@@ -38,6 +38,7 @@ def main(seed: int, params: Params) -> None:
         batch_size=params.joint.batch_size,
         seed=seed,
         device=session.device,
+        judged=session.judged,
     )
     plan = plan_ssl(
         params.joint,

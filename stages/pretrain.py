@@ -30,11 +30,12 @@ def main(seed: int, params: Params) -> None:
         session.labelled[:0],  # pretraining has no cross-entropy
         ssl_labelled=session.ssl_labelled,
         num_views=method.num_views,
-        views=session.pipeline(params.augment.views),
+        views=session.views_pipeline(),
         images=None,
         batch_size=params.pretrain.batch_size,
         seed=seed,
         device=session.device,
+        judged=session.judged,
     )
     plan = plan_ssl(
         params.pretrain,

@@ -201,6 +201,50 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
     assert "eliminated" in curve[0].split(",")
 
 
+def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepare_made(
+    write_params: Callable[[dict[str, Any]], Params],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fkt.views import loader
+    from stages import finetune, joint, prepare, pretrain, supervised, views
+
+    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 0.5, "checks": 1}}
+    judging = small | {
+        "prepare": {"masks": "saliency", "image_size": 16, "channels": 1},
+        "augment": {"object_share": 0.5, "good_crops": 0.5},
+        "joint": {"ce_on": "views"},
+    }
+    prepare.main(write_params(small))
+    params = write_params(judging)
+    for stage in (pretrain, joint):
+        with pytest.raises(ParamsError, match="data/digits was prepared without; set prepare.masks: saliency or files"):
+            stage.main(0, params)
+    with pytest.raises(ParamsError, match="was prepared without"):
+        views.main(params)
+    prepare.main(params)
+    views.main(params)
+    assert "% hold 0.5 of the object as first drawn" in capsys.readouterr().out
+    given: list[float | None] = []
+    augment = loader._augment
+
+    def watched(pipeline: Any, images: torch.Tensor, masks: torch.Tensor | None, *key: int | str) -> torch.Tensor:
+        given.append(None if masks is None else (masks.flatten(1).amax(1) > 0).double().mean().item())
+        return augment(pipeline, images, masks, *key)
+
+    monkeypatch.setattr(loader, "_augment", watched)
+    seen = {}
+    for stage in (pretrain, joint, finetune, supervised):
+        given.clear()
+        stage.main(0, params)
+        seen[stage.__name__.removeprefix("stages.")] = list(given)
+    for name in ("pretrain", "joint"):
+        shares = seen[name]
+        assert shares and None not in shares
+        assert 0.4 < sum(shares) / len(shares) < 0.6, "half of the images are judged"
+    assert set(seen["finetune"]) == set(seen["supervised"]) == {None}
+
+
 def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
     write_params: Callable[[dict[str, Any]], Params],
 ) -> None:

@@ -33,6 +33,8 @@ Dataset = Literal[
     "imagenet100",
     "folder",
 ]
+TREES = ("intel", "imagenet100", "folder")
+"""Those of which each image is a file that is used whole."""
 Mode = Literal["supervised", "representational", "functional"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 T = TypeVar("T")
@@ -68,6 +70,9 @@ class Prepare(Frozen):
     """Keep at most this many images of a class in each of the source's splits; null keeps all."""
     on_corrupt: Literal["error", "skip"]
     """What to do with files that cannot be read: stop and name them, or leave them out and name them."""
+    masks: Literal["none", "saliency", "files"]
+    """Where the object of each training image is, for augment.object_share: spectral-residual saliency, or image files
+    in a folder beside the source's, named as that with -masks, each of the same relative path as its image."""
 
 
 class Labels(Frozen):
@@ -302,6 +307,16 @@ class Params(Frozen):
         if self.cam.images > self.cam.candidates:
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
+            )
+        if self.augment.object_share and self.prepare.masks == "none":
+            raise ValueError(
+                f"augment.object_share: {self.augment.object_share} judges crops by masks of the training images, and "
+                "prepare.masks: none makes none; set prepare.masks: saliency or files"
+            )
+        if self.prepare.masks == "files" and self.dataset not in TREES:
+            raise ValueError(
+                f"prepare.masks: files need a dataset that is a tree of image files ({', '.join(TREES)}), which "
+                f"{self.dataset} is not; set prepare.masks: saliency"
             )
         if self.model.weights == "imagenet" and self.prepare.channels != 3:
             raise ValueError("model.weights: imagenet need prepare.channels: 3")

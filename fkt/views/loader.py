@@ -68,12 +68,14 @@ class Loader:
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
+        judged: Tensor | None = None,
     ) -> None:
         """Take the train split and the positions (M,) in it whose labels cross-entropy may see.
 
         ssl_labelled: the positions whose labels an SSL method may see; num_views: 0 leaves out the views; images: None
-        leaves out the labelled images; device: where batches go, by default where the split's images are. Raises
-        ParamsError where the split cannot fill a batch of views, or where there are no labelled images to give.
+        leaves out the labelled images; device: where batches go, by default where the split's images are; judged: the
+        positions whose crops are judged by the split's masks, None where none are. Raises ParamsError where the split
+        cannot fill a batch of views, or where there are no labelled images to give.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -86,6 +88,7 @@ class Loader:
         self.split = split.to("cpu") if self.on_host else split
         self.labelled = labelled.cpu()
         self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
+        self.judged = None if judged is None else torch.isin(torch.arange(len(split)), judged.cpu())
         self.num_views, self.views, self.images = num_views, views, images
         self.batch_size, self.seed = batch_size, seed
         self._orders: dict[str, tuple[int, Tensor]] = {}
@@ -114,13 +117,13 @@ class Loader:
         index = torch.zeros(0, dtype=torch.int64)
         if self.num_views:
             index = self._view_index(step)
-            stored = self._stored(index)
+            stored, masks = self._stored(index), self._masks(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            augmented = tuple(_augment(self.views, stored, *key) for key in keys)
+            augmented = tuple(_augment(self.views, stored, masks, *key) for key in keys)
             views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
         if self.images is not None:
             index = self._labelled_index(step)
-            images = _augment(self.images, self._stored(index), self.seed, "image", step)
+            images = _augment(self.images, self._stored(index), self._masks(index), self.seed, "image", step)
         return Batch(views, images, self.known[index])
 
     def _finished(self, batch: Batch) -> Batch:
@@ -143,6 +146,13 @@ class Loader:
     def _stored(self, index: Tensor) -> Tensor:
         images = self.split.images(index)
         return images if self.on_host else images.to(self.device)
+
+    def _masks(self, index: Tensor) -> Tensor | None:
+        """Return the masks of images, empty ones for those that are not judged: their crops stay as they are drawn."""
+        if self.judged is None:
+            return None
+        masks = self.split.masks(index).to(self.device)
+        return masks * self.judged[index].to(self.device)[:, None, None]
 
     def _view_index(self, step: int) -> Tensor:
         epoch, at = divmod(step, len(self.split) // self.batch_size)
@@ -170,7 +180,7 @@ def _known(split: Split, positions: Tensor) -> Tensor:
     return torch.full((len(split),), -1).index_copy_(0, positions, split.labels.cpu()[positions])
 
 
-def _augment(pipeline: Pipeline, images: Tensor, *key: int | str) -> Tensor:
+def _augment(pipeline: Pipeline, images: Tensor, masks: Tensor | None, *key: int | str) -> Tensor:
     if isinstance(pipeline, AlbumentationsPipeline):
         return pipeline.augment(images, *key)
-    return pipeline(images, *key)
+    return pipeline(images, *key, masks=masks)
