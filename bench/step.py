@@ -35,8 +35,10 @@ STEPS = [
     {"name": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8},
     {"name": "ToGray", "p": 0.2},
 ]
-AUGMENT = Augment.model_validate({"engine": "batched", "views": STEPS, "labelled": []})
-SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5)
+AUGMENT = Augment.model_validate(
+    {"engine": "batched", "object_share": 0.0, "good_crops": 1.0, "views": STEPS, "labelled": []}
+)
+SIMCLR = SimCLRParams(projector_hidden=512, projector_size=128, temperature=0.5, false_negatives="keep")
 SGD = Training.model_validate(
     {
         "epochs": None,
@@ -78,7 +80,9 @@ def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
     optimizer = build_optimizer(objective, SGD)
     views, images = (build_pipeline(steps, "batched", split.meta) for steps in (AUGMENT.views, []))
     labelled = torch.arange(len(split))
-    loader = Loader(split, labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0)
+    loader = Loader(
+        split, labelled, ssl_labelled=labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0
+    )
     step = 0
 
     def run() -> None:

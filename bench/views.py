@@ -32,7 +32,9 @@ SIZES = {32: (512, STEPS), 224: (16, [*STEPS, BLUR])}
 
 def ours(engine: str, size: int, images: Tensor) -> Callable[[], Tensor]:
     """Return one of our two engines as a function that makes one view of each image; each call with a new key."""
-    augment = Augment.model_validate({"engine": engine, "views": SIZES[size][1], "labelled": []})
+    augment = Augment.model_validate(
+        {"engine": engine, "object_share": 0.0, "good_crops": 1.0, "views": SIZES[size][1], "labelled": []}
+    )
     pipeline = build_pipeline(augment.views, augment.engine, Meta("noise", ["0"], size, 3, {}, MEAN, STD))
     calls = iter(range(10**9))
     return lambda: pipeline(images, "bench", next(calls))

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from fkt.data.store import Meta, Split
 from fkt.params import Augment, Transform
+from fkt.views.batched_engine import BatchedPipeline
+from fkt.views.good_crops import DRAWS
 from fkt.views.pipeline import build_pipeline
 
 MAX_ROWS = 8
+MAX_JUDGED = 2000
 LABELLED_COLUMNS = 2
 VIEW_COLUMNS = 6
 CELL = 0.98
@@ -39,19 +42,38 @@ def draw_sheet(split: Split, augment: Augment) -> Figure:
     """Draw one row an example: the original, then views of the labelled pipeline, then SSL views."""
     meta, index = split.meta, examples(split)
     stored = split.images(index)
+    masks = split.masks(index) if augment.object_share else None
     columns = [("original", stored.permute(0, 2, 3, 1).cpu().numpy())]
-    for name, steps, count in (
-        ("labelled", augment.labelled, LABELLED_COLUMNS),
-        ("view", augment.views, VIEW_COLUMNS),
+    for name, steps, count, object_share in (
+        ("labelled", augment.labelled, LABELLED_COLUMNS, 0.0),
+        ("view", augment.views, VIEW_COLUMNS, augment.object_share),
     ):
-        pipeline = build_pipeline(steps, augment.engine, meta)
-        columns += [(f"{name} {n}", as_seen(pipeline(stored, "sheet", name, n), meta)) for n in range(1, count + 1)]
+        pipeline = build_pipeline(steps, augment.engine, meta, object_share=object_share)
+        made = [pipeline(stored, "sheet", name, number, masks=masks) for number in range(1, count + 1)]
+        columns += [(f"{name} {number}", as_seen(views, meta)) for number, views in enumerate(made, 1)]
     lines = [
         f"{meta.dataset}: what the networks are shown (engine: {augment.engine})",
         f"labelled: {_sentence(augment.labelled)}",
         f"view: {_sentence(augment.views)}",
     ]
     return _figure(columns, [meta.classes[int(label)] for label in split.labels[index]], lines)
+
+
+def crops_line(split: Split, augment: Augment) -> str:
+    """Say how many crops hold augment.object_share of the object, on up to MAX_JUDGED training images with masks."""
+    pipeline = BatchedPipeline(augment.views, split.meta, augment.object_share)
+    masks = split.masks(torch.linspace(0, len(split) - 1, min(len(split), MAX_JUDGED)).long())
+    masks = masks[masks.flatten(1).amax(dim=1) > 0]
+    if not len(masks):
+        return "all masks are empty: no crop is judged"
+    first, kept = (
+        (shares >= augment.object_share - 1e-9).double().mean().item()
+        for shares in pipeline.crop_shares(masks, "sheet")
+    )
+    return (
+        f"of the crops of {len(masks)} training images {100 * first:.1f} % hold {augment.object_share:g} of the object "
+        f"as first drawn, {100 * kept:.1f} % after up to {DRAWS} draws; of the others the best is kept"
+    )
 
 
 def as_seen(images: Tensor, meta: Meta) -> NDArray[np.uint8]:

@@ -25,19 +25,21 @@ def main(seed: int, params: Params) -> None:
     setting = setting_of(session.train, params.joint.batch_size)
     with seeded(seed, "method"):
         method = build_method(params.ssl, classifier.backbone, setting)
-    views, images = session.pipeline(params.augment.views), session.pipeline(params.augment.labelled)
+    views, images = session.views_pipeline(), session.pipeline(params.augment.labelled)
     # With every label known, the views' own features are classified; otherwise labelled images are made views.
     on_views = params.joint.ce_on == "views"
     classify_views = on_views and len(session.labelled) == len(session.train)
     loader = Loader(
         session.train,
         session.labelled,
+        ssl_labelled=session.ssl_labelled,
         num_views=method.num_views,
         views=views,
         images=None if classify_views else views if on_views else images,
         batch_size=params.joint.batch_size,
         seed=seed,
         device=session.device,
+        judged=session.judged,
     )
     plan = plan_ssl(
         params.joint,

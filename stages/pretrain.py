@@ -25,16 +25,17 @@ def main(seed: int, params: Params) -> None:
         method = build_method(
             params.ssl, session.fresh_backbone(), setting_of(session.train, params.pretrain.batch_size)
         )
-    no_labels = session.labelled[:0]  # pretraining comes before the labels: a method that could use them finds none
     loader = Loader(
         session.train,
-        no_labels,
+        session.labelled[:0],  # pretraining has no cross-entropy
+        ssl_labelled=session.ssl_labelled,
         num_views=method.num_views,
-        views=session.pipeline(params.augment.views),
+        views=session.views_pipeline(),
         images=None,
         batch_size=params.pretrain.batch_size,
         seed=seed,
         device=session.device,
+        judged=session.judged,
     )
     plan = plan_ssl(
         params.pretrain,

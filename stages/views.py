@@ -9,14 +9,17 @@ from fkt.data.store import load_split
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.runs import FIGURES, prepared_path
-from fkt.sheet import draw_sheet, save_sheet
+from fkt.sheet import crops_line, draw_sheet, save_sheet
 
 
 def main(params: Params) -> None:
     """Write metrics/figures/views.png from the training images alone."""
-    split = load_split(prepared_path(params.dataset), "train")
+    judges = params.augment.object_share > 0
+    split = load_split(prepared_path(params.dataset), "train", with_masks=judges)
     path = FIGURES / "views.png"
     save_sheet(path, draw_sheet(split, params.augment))
+    if judges:
+        print(crops_line(split, params.augment))
     print(f"{path}: {params.dataset}, engine {params.augment.engine}")
 
 

@@ -31,6 +31,17 @@ def info_nce(queries: Rows, keys: Rows, queue: Rows, temperature: float) -> floa
     return sum(losses) / len(losses)
 
 
+def info_nce_without_false_negatives(
+    queries: Rows, keys: Rows, queue: Rows, labels: Sequence[int], queue_labels: Sequence[int], temperature: float
+) -> float:
+    """The same, each query against the keys that are not known to be of its class; label -1 is unknown."""
+    losses = []
+    for query, key, label in zip(queries, keys, labels, strict=True):
+        left = [other for other, its in zip(queue, queue_labels, strict=True) if label == -1 or its != label]
+        losses.append(info_nce([query], [key], left, temperature))
+    return sum(losses) / len(losses)
+
+
 def tribyol(p: Sequence[Rows], first: Sequence[Rows], second: Sequence[Rows]) -> float:
     """The symmetrized triple-view loss: p, first and second hold three views' predictions and target projections."""
     pair_a = squared_distance(p[0], first[1]) + squared_distance(p[1], first[0])

@@ -52,6 +52,11 @@ def test_params_yaml_as_shipped_is_valid() -> None:
     assert params.ssl_weight == 1.0
 
 
+SUPCON = "ssl: method: supcon learns from labels, and label_fraction: 0.0 gives it none; set label_fraction, or "
+KEEP = "ssl: simclr.false_negatives: eliminate needs labels, and label_fraction: 0.0 gives it none; set label_fraction"
+UNUSED = (
+    "ssl: label_fraction: 0.3 gives labels to method: simclr, which uses none as it stands; set label_fraction: 0.0"
+)
 NUMBERS = [
     ("lambda", -1, "lambda: -1 is out of range; give at least 0"),
     ("lambda", -0.5, "lambda: -0.5 is out of range; give at least 0"),
@@ -127,6 +132,11 @@ SHAPES = [
     ("labels.fraction", 0.1, "labels: per_class and fraction are both set; set one of them to null"),
     ("prepare.download", "yes", "prepare.download: 'yes' is text; give true or false"),
     ("prepare.source", 5, "prepare.source: 5 is a whole number, not text; put it in quotes"),
+    ("ssl.label_fraction", 1.5, "ssl.label_fraction: 1.5 is out of range; give at most 1"),
+    ("ssl.label_fraction", 0.3, UNUSED),
+    ("ssl.method", "supcon", SUPCON + "method: simclr, which is supcon without labels"),
+    ("ssl.simclr.false_negatives", "eliminate", KEEP + ", or simclr.false_negatives: keep"),
+    ("augment.object_share", -0.5, "augment.object_share: -0.5 is out of range; give at least 0"),
     ("model.weights", "imagenet", "model: weights: imagenet exist for resnet18, resnet34 and resnet50; choose one"),
 ]
 
@@ -137,6 +147,60 @@ def test_a_wrong_value_is_answered_with_key_value_and_remedy(key: str, value: ob
     assert message in said
     assert said.startswith(f"params.yaml: {key.split('.')[0]}")
     assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize("method", ["supcon", "simclr", "moco"])
+def test_labels_for_a_method_that_uses_them_are_fine(method: str) -> None:
+    content = yaml.safe_load(SHIPPED)
+    content["ssl"] |= {"method": method, "label_fraction": 0.5}
+    if method != "supcon":
+        content["ssl"][method]["false_negatives"] = "eliminate"
+        content["ssl"]["label_fraction"] = 1
+    assert parse_params(content).ssl.label_fraction > 0
+
+
+def test_crops_are_judged_only_where_there_are_masks() -> None:
+    said = complaint(edited("augment.object_share", 0.5))
+    assert "augment.object_share: 0.5 judges crops by masks of the training images, and prepare.masks: none" in said
+    assert said.endswith("set prepare.masks: saliency or files")
+    content = yaml.safe_load(edited("augment.object_share", 0.5))
+    content["prepare"]["masks"] = "saliency"
+    assert parse_params(content).augment.object_share == 0.5
+
+
+def test_files_of_masks_are_for_trees_of_image_files() -> None:
+    said = complaint(edited("prepare.masks", "files"))
+    assert "(intel, imagenet100, folder), which digits is not; set prepare.masks: saliency" in said
+    content = yaml.safe_load(edited("prepare.masks", "files"))
+    content["dataset"] = "folder"
+    assert parse_params(content).prepare.masks == "files"
+
+
+@pytest.mark.parametrize(
+    ("engine", "order", "message"),
+    [
+        ("albumentations", (0, 1, 2), "0.5 is of engine: batched alone, engine: albumentations judges no crop; set"),
+        ("batched", (1, 0, 2), "0.5 judges the crop that views begin with, for masks lie over the stored images"),
+        ("batched", (0, 0, 1), "make RandomResizedCrop the first step of views and the only one of its name, or set"),
+        ("batched", (1, 2), "make RandomResizedCrop the first step of views"),
+        ("batched", (), "make RandomResizedCrop the first step of views"),
+    ],
+)
+def test_crops_that_cannot_be_judged_are_refused(engine: str, order: tuple[int, ...], message: str) -> None:
+    content = yaml.safe_load(edited("augment.object_share", 0.5))
+    content["prepare"]["masks"] = "saliency"
+    steps = content["augment"]["views"]
+    content["augment"] |= {"engine": engine, "views": [steps[number] for number in order]}
+    said = complaint(yaml.safe_dump(content))
+    assert said.startswith("params.yaml: augment: object_share: ") and message in said and "\n" not in said
+    content["augment"]["object_share"] = 0.0
+    parse_params(content)
+
+
+def test_a_method_that_is_not_chosen_may_be_set_to_eliminate_without_labels() -> None:
+    assert (
+        parse_params(parse_yaml(edited("ssl.moco.false_negatives", "eliminate"), "params.yaml")).ssl.method == "simclr"
+    )
 
 
 @pytest.mark.parametrize(

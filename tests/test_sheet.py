@@ -16,7 +16,7 @@ from tests.raw.pictures import AFFINE, PIPELINES, fake_split, meta
 
 
 def augment(engine="batched", labelled=(AFFINE,)):
-    return Augment(engine=engine, views=PIPELINES["SimCLR"], labelled=list(labelled))
+    return Augment(engine=engine, object_share=0.0, good_crops=1.0, views=PIPELINES["SimCLR"], labelled=list(labelled))
 
 
 def pictures_of(figure):

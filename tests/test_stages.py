@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from fkt.errors import CorruptData, ParamsError
@@ -140,6 +141,108 @@ def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[
         pretrain.main(0, params)
     assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
     assert not Path("models").exists()
+
+
+def test_ssl_labels_beyond_the_budget_are_found_before_anything_trains(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import joint, prepare, pretrain
+
+    prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
+    params = write_params({"ssl": {"method": "supcon", "label_fraction": 0.5}})
+    for stage in (pretrain, joint):
+        with pytest.raises(ParamsError, match="ssl.label_fraction: 0.5 is .* the label budget grants 2"):
+            stage.main(0, params)
+    assert not Path("models").exists()
+
+
+@pytest.mark.parametrize("ce_on", ["image", "views"])
+def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
+    ce_on: str, write_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fkt.training.objectives import Functional, Pretrain
+    from fkt.training.session import open_session
+    from fkt.views.loader import Batch
+    from stages import joint, prepare, pretrain
+
+    params = write_params(
+        {
+            "seeds": [0],
+            "prepare": {"image_size": 16, "channels": 1},
+            "labels": {"per_class": None, "fraction": None if ce_on == "views" else 0.5},
+            "ssl": {"method": "moco", "label_fraction": 0.25, "moco": {"false_negatives": "eliminate"}},
+            "budget": {"passes": 0.25, "checks": 1},
+            "joint": {"ce_on": ce_on},
+        }
+    )
+    prepare.main(params)
+    session = open_session(params, "functional", 0)
+    truth, told = session.train.labels, torch.isin(torch.arange(len(session.train)), session.ssl_labelled)
+    assert 0.24 < told.double().mean() < 0.26 and torch.isin(session.ssl_labelled, session.labelled).all()
+    seen: list[Batch] = []
+    for objective in (Pretrain, Functional):
+        compute = objective.loss
+        monkeypatch.setattr(objective, "loss", lambda self, batch, run=compute: seen.append(batch) or run(self, batch))
+    pretrain.main(0, params)
+    pretrained = len(seen)
+    joint.main(0, params)
+    assert 0 < pretrained < len(seen)
+    for number, batch in enumerate(seen):
+        assert batch.views is not None
+        ids = batch.views.ids
+        assert torch.equal(batch.views.labels, torch.where(told[ids], truth[ids], -1))
+        if number < pretrained:
+            assert (batch.labels == -1).all(), "pretraining has no cross-entropy"
+        elif ce_on == "views":
+            assert torch.equal(batch.labels, truth[ids])
+        else:
+            assert batch.images is not None and (batch.labels >= 0).all()
+    curve = (Run("digits", PRETRAINED, 0).log / "curve.csv").read_text().splitlines()
+    assert "eliminated" in curve[0].split(",")
+
+
+def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepare_made(
+    write_params: Callable[[dict[str, Any]], Params],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fkt.views import loader
+    from stages import finetune, joint, prepare, pretrain, supervised, views
+
+    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 0.5, "checks": 1}}
+    judging = small | {
+        "prepare": {"masks": "saliency", "image_size": 16, "channels": 1},
+        "augment": {"object_share": 0.5, "good_crops": 0.5},
+        "joint": {"ce_on": "views"},
+    }
+    prepare.main(write_params(small))
+    params = write_params(judging)
+    for stage in (pretrain, joint):
+        with pytest.raises(ParamsError, match="data/digits was prepared without; set prepare.masks: saliency or files"):
+            stage.main(0, params)
+    with pytest.raises(ParamsError, match="was prepared without"):
+        views.main(params)
+    prepare.main(params)
+    views.main(params)
+    assert "% hold 0.5 of the object as first drawn" in capsys.readouterr().out
+    given: list[float | None] = []
+    augment = loader._augment
+
+    def watched(pipeline: Any, images: torch.Tensor, masks: torch.Tensor | None, *key: int | str) -> torch.Tensor:
+        given.append(None if masks is None else (masks.flatten(1).amax(1) > 0).double().mean().item())
+        return augment(pipeline, images, masks, *key)
+
+    monkeypatch.setattr(loader, "_augment", watched)
+    seen = {}
+    for stage in (pretrain, joint, finetune, supervised):
+        given.clear()
+        stage.main(0, params)
+        seen[stage.__name__.removeprefix("stages.")] = list(given)
+    for name in ("pretrain", "joint"):
+        shares = seen[name]
+        assert shares and None not in shares
+        assert 0.4 < sum(shares) / len(shares) < 0.6, "half of the images are judged"
+    assert set(seen["finetune"]) == set(seen["supervised"]) == {None}
 
 
 def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(

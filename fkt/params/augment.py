@@ -199,6 +199,28 @@ class Augment(Frozen):
     labelled: list[AnyTransform]
     """Of the images that cross-entropy sees; empty leaves them as they are."""
 
+    object_share: Probability
+    """A crop of the SSL views that holds less than this share of its image's object (by prepare.masks) is drawn anew,
+    ten draws in all; if none holds it, the one that holds most is kept. 0 judges no crop."""
+    good_crops: Probability
+    """Share of the training images whose crops are judged (EffSSL's per cent of good crops), drawn for each seed."""
+
+    @model_validator(mode="after")
+    def _crops_can_be_judged(self) -> Augment:
+        crops = [step for step in self.views if isinstance(step, RandomResizedCrop)]
+        if self.object_share and self.engine != "batched":
+            raise ValueError(
+                f"object_share: {self.object_share} is of engine: batched alone, engine: {self.engine} judges no crop; "
+                "set object_share: 0.0, or engine: batched"
+            )
+        if self.object_share and (len(crops) != 1 or self.views[0] is not crops[0]):
+            raise ValueError(
+                f"object_share: {self.object_share} judges the crop that views begin with, for masks lie over the "
+                "stored images; make RandomResizedCrop the first step of views and the only one of its name, or set "
+                "object_share: 0.0"
+            )
+        return self
+
     @model_validator(mode="after")
     def _engine_has_them(self) -> Augment:
         foreign = [step for step in (*self.views, *self.labelled) if isinstance(step, Foreign)]

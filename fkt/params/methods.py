@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fkt.params.base import Count, Frozen, Positive
+from fkt.params.base import Count, FalseNegatives, Frozen, Positive
 
 Size = Annotated[int, Field(ge=2)]
 
@@ -20,3 +20,5 @@ class SimCLRParams(Frozen):
     """Size of a projection."""
     temperature: Positive
     """Divides the cosine similarities in NT-Xent."""
+    false_negatives: FalseNegatives
+    """``eliminate`` takes other images of the anchor's class out of its denominator, where both labels are known."""

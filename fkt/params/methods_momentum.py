@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fkt.params.base import Count, Frozen, Positive, Probability
+from fkt.params.base import Count, FalseNegatives, Frozen, Positive, Probability
 
 Size = Annotated[int, Field(ge=2)]
 TauSchedule = Literal["constant", "cosine"]
@@ -55,6 +55,8 @@ class MoCoParams(Frozen):
     """What the key network keeps of itself in a step; the paper's m."""
     symmetric: bool
     """Whether each view is query and key in turn: twice the passes, and both views' keys in the queue."""
+    false_negatives: FalseNegatives
+    """``eliminate`` takes keys of the query's class out of its denominator, where both labels are known."""
 
 
 class TriBYOLParams(Frozen):

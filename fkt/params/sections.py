@@ -35,6 +35,8 @@ Dataset = Literal[
     "imagenet100",
     "folder",
 ]
+TREES = ("intel", "imagenet100", "folder")
+"""Those of which each image is a file that is used whole."""
 Mode = Literal["supervised", "representational", "functional"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 T = TypeVar("T")
@@ -70,6 +72,9 @@ class Prepare(Frozen):
     """Keep at most this many images of a class in each of the source's splits; null keeps all."""
     on_corrupt: Literal["error", "skip"]
     """What to do with files that cannot be read: stop and name them, or leave them out and name them."""
+    masks: Literal["none", "saliency", "files"]
+    """Where the object of each training image is, for augment.object_share: spectral-residual saliency, or image files
+    in a folder beside the source's, named as that with -masks, each of the same relative path as its image."""
 
 
 class Labels(Frozen):
@@ -133,6 +138,9 @@ class SSL(Frozen):
 
     method: str
     """The name of one of the sections."""
+    label_fraction: Probability
+    """Share of each class's training labels that the method itself may see, in pretraining and in the joint run alike
+    (EffSSL's per cent of labels); at least one label a class above 0. They are among the labels of the budget."""
     rotation_weight: NonNegative
     """Of rotation prediction as an auxiliary task of the method (EffSSL, arXiv:2210.09866): the mean cross-entropy
     over all rotated views is multiplied by it; twice the rot_wt of the release, which adds two means. 0 is no task."""
@@ -166,6 +174,29 @@ class SSL(Frozen):
             raise ValueError(
                 f"method: unknown value {self.method!r}; choose from: {', '.join(names)}"
                 f"{did_you_mean(self.method, names)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_used(self) -> SSL:
+        section = self.sections[self.method]
+        if isinstance(section, dict):  # whoever wrote it knows
+            return self
+        eliminates = getattr(section, "false_negatives", "keep") == "eliminate"
+        if self.method == "supcon" and not self.label_fraction:
+            raise ValueError(
+                "method: supcon learns from labels, and label_fraction: 0.0 gives it none; set label_fraction, or "
+                "method: simclr, which is supcon without labels"
+            )
+        if eliminates and not self.label_fraction:
+            raise ValueError(
+                f"{self.method}.false_negatives: eliminate needs labels, and label_fraction: 0.0 gives it none; set "
+                f"label_fraction, or {self.method}.false_negatives: keep"
+            )
+        if self.label_fraction and not (eliminates or self.method == "supcon"):
+            raise ValueError(
+                f"label_fraction: {self.label_fraction} gives labels to method: {self.method}, which uses none as it "
+                "stands; set label_fraction: 0.0, false_negatives: eliminate (simclr, moco), or method: supcon"
             )
         return self
 
@@ -298,6 +329,16 @@ class Params(Frozen):
         if self.cam.images > self.cam.candidates:
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
+            )
+        if self.augment.object_share and self.prepare.masks == "none":
+            raise ValueError(
+                f"augment.object_share: {self.augment.object_share} judges crops by masks of the training images, and "
+                "prepare.masks: none makes none; set prepare.masks: saliency or files"
+            )
+        if self.prepare.masks == "files" and self.dataset not in TREES:
+            raise ValueError(
+                f"prepare.masks: files need a dataset that is a tree of image files ({', '.join(TREES)}), which "
+                f"{self.dataset} is not; set prepare.masks: saliency"
             )
         if self.model.weights == "imagenet" and self.prepare.channels != 3:
             raise ValueError("model.weights: imagenet need prepare.channels: 3")

@@ -35,8 +35,12 @@ def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
         if source is not None:
             raise ParamsError(f"prepare.source: '{source}' is not read, digits come with scikit-learn; set it to null")
         return read_digits()
-    folder = RAW / dataset if source is None else Path(source).expanduser()
-    return DATASETS[dataset](folder, download)
+    return DATASETS[dataset](source_folder(dataset, source), download)
+
+
+def source_folder(dataset: str, source: str | None) -> Path:
+    """Return where the raw data of a dataset are looked for."""
+    return RAW / dataset if source is None else Path(source).expanduser()
 
 
 DATASETS: dict[str, Callable[[Path, bool], Raw]] = {

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from fkt.data.store import SPLITS, Meta, write_meta
 from fkt.errors import CorruptData, UserError
 from fkt.params import Prepare
-from fkt.raw.datasets import read_raw
+from fkt.raw.datasets import read_raw, source_folder
+from fkt.raw.masks import fill_from_files, fill_with_saliency, mask_folder, masks_note
 from fkt.raw.notes import duplicate_notes, unreadable_note
 from fkt.raw.partition import DROPPED, partition
 from fkt.raw.pixels import CHUNK, decode_into, mean_and_std
@@ -45,7 +46,7 @@ def prepare(dataset: str, params: Prepare, target: Path) -> Meta:
 
 def _replaceable(target: Path) -> None:
     """Refuse to delete what no earlier preparation has written, the raw images above all."""
-    ours = {"images.npy", "labels.npy", "meta.json", *(f"{part}.npy" for part in SPLITS)}
+    ours = {"images.npy", "labels.npy", "masks.npy", "meta.json", *(f"{part}.npy" for part in SPLITS)}
     if foreign := sorted(path.name for path in target.glob("*") if path.name not in ours):
         raise UserError(
             f"{target} is where prepared arrays go, and would be replaced, but it holds {', '.join(foreign[:5])}; "
@@ -75,6 +76,16 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
 
     stay = final != DROPPED
     images = _compact(folder, images, good[stay])
+    if params.masks != "none":
+        train = np.flatnonzero(final[stay] == "train")
+        masks = _new_array(folder / "masks.npy", (len(train), params.image_size, params.image_size))
+        if params.masks == "files":
+            beside = mask_folder(source_folder(dataset, params.source))
+            fill_from_files(masks, raw, positions[good[stay]][train], beside)
+        else:
+            fill_with_saliency(masks, images, train)
+        _flush(masks)
+        notes |= masks_note(masks, params.masks)
     return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, notes)
 
 
@@ -87,6 +98,12 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> Pixels:
             "make room, or lower prepare.image_size or prepare.limit_per_class"
         )
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _flush(array: Pixels) -> None:
+    """Bring what was written into an array of ``_new_array`` to its file."""
+    assert isinstance(array, np.memmap)
+    array.flush()
 
 
 def _compact(folder: Path, images: Pixels, keep: Ints) -> Pixels:
@@ -111,8 +128,7 @@ def _write(
     notes: dict[str, Any],
 ) -> Meta:
     """Write the index arrays and meta.json beside images.npy."""
-    assert isinstance(images, np.memmap)
-    images.flush()
+    _flush(images)
     arrays = {"labels": labels.astype(np.int64)} | {part: np.flatnonzero(final == part) for part in SPLITS}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
@@ -125,7 +141,7 @@ def _write(
         counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
         mean=mean,
         std=std,
-        checksums={name: _sha256(folder / name) for name in sorted(f"{stem}.npy" for stem in ("images", *arrays))},
+        checksums={name: _sha256(folder / name) for name in sorted(path.name for path in folder.glob("*.npy"))},
         notes=notes,
     )
     write_meta(folder, meta)

@@ -33,6 +33,10 @@ def remarks(meta: Meta) -> list[str]:
     if conflicting := notes.get("conflicting_labels"):
         groups = [", ".join(f"{name} ({label})" for name, label in group.items()) for group in conflicting]
         lines += _listed("groups of copies have contradicting labels (kept, each within one split)", groups)
+    if "masks" in notes:
+        masks = notes["masks"]
+        empty = f"; {masks['empty']} of them are empty, crops of these are as they are drawn" if masks["empty"] else ""
+        lines.append(f"{masks['images']} training images have masks ({masks['kind']}){empty}")
     for part in SPLITS:
         absent = [name for name, count in zip(meta.classes, meta.counts[part], strict=True) if count == 0]
         if absent:

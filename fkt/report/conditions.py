@@ -32,6 +32,12 @@ def labels_sentence(labels: Labels, train_counts: Sequence[int]) -> str:
     return f"{labels_phrase(labels)}: {labelled:,} of {total:,} training images{drawn}"
 
 
+def ssl_labels_sentence(fraction: float) -> str:
+    """Say which labels the self-supervised method sees; fraction: ssl.label_fraction, above 0."""
+    share = "all labels" if fraction == 1 else f"{100 * fraction:g} % of each class's labels"
+    return f"{share}, in pretraining and in the joint run alike; they are among those of the label budget"
+
+
 def selection_sentence(selection: str, labelled: int, validation: int) -> str:
     """Say which weights of a run are kept; see Params.selection."""
     last = "the weights of the last step; validation images are looked at, but choose nothing"

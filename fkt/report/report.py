@@ -163,6 +163,7 @@ def _conditions(findings: Findings) -> str:
         "Dataset": f"{params.dataset}, {len(findings.meta['classes'])} classes, {findings.meta['image_size']} pixels, "
         f"{sum(counts['train']):,} training, {sum(counts['val']):,} validation and {sum(counts['test']):,} test images",
         "Labels": conditions.labels_sentence(params.labels, counts["train"]),
+        "Labels of SSL": conditions.ssl_labels_sentence(params.ssl.label_fraction),
         "Loss of the joint run": conditions.balance_sentence(params.ssl_weight, params.joint),
         "Selection": conditions.selection_sentence(params.selection, labelled, sum(counts["val"])),
         "Budget of an arm": conditions.budget_sentence(params.budget),
@@ -170,6 +171,8 @@ def _conditions(findings: Findings) -> str:
     }
     if "functional" not in params.modes:
         del rows["Loss of the joint run"]
+    if not params.ssl.label_fraction:
+        del rows["Labels of SSL"]
     return "## Conditions\n\n" + "\n".join(f"- **{name}**: {text}" for name, text in rows.items())
 
 

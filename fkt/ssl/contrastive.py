@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.ssl.similarity import queue_logits
+
 
 def false_negatives(labels: Tensor, others: Tensor) -> Tensor:
     """Which pairs are known to be of one class: (B,) and (M,) integers, at least 0 where known -> (B, M) bool.
@@ -39,6 +41,22 @@ def nt_xent_without_false_negatives(z_a: Tensor, z_b: Tensor, labels: Tensor, te
     logits, positives = _logits(z_a, z_b, labels, temperature)
     logits = logits.masked_fill(false_negatives_in_batch(labels).repeat(2, 2), float("-inf"))
     return F.cross_entropy(logits, positives)
+
+
+def info_nce_without_false_negatives(
+    queries: Tensor, keys: Tensor, queue: Tensor, labels: Tensor, queue_labels: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE whose denominator leaves out the keys of the queue that are known to be of the query's class.
+
+    False-negative elimination as in ``nt_xent_without_false_negatives``, among earlier keys. queries, keys: (B, D);
+    queue: (K, D); labels: (B,) int64 of the queries, queue_labels: (K,) int64, -1 where unknown; errors as of
+    ``queue_logits``. Returns the mean over queries, in float32 at least: ``info_nce`` where no label is shared, 0 where
+    all are known and equal, and never more where more labels are known.
+    """
+    logits = queue_logits(queries, keys, queue, temperature)  # (B, 1 + K), the positive first
+    eliminated = F.pad(false_negatives(labels, queue_labels), (1, 0))
+    logits = logits.masked_fill(eliminated, float("-inf"))
+    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
 
 
 def sup_con(z_a: Tensor, z_b: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -10,6 +10,7 @@ from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params.methods_momentum import MoCoParams
 from fkt.ssl.base import Method, Setting, SSLOutput
+from fkt.ssl.contrastive import false_negatives, info_nce_without_false_negatives
 from fkt.ssl.heads import projector
 from fkt.ssl.momentum import Target
 from fkt.ssl.similarity import embedding_health, info_nce, queue_logits
@@ -27,18 +28,25 @@ class MoCo(Method):
     an image's own key of the epoch before can be among its negatives, which a large dataset makes rare and a small
     one does not. The queue starts as random unit vectors, as the authors' does.
 
+    The queue keeps each key's label beside it, -1 where that is unknown, as it is of the random vectors at the start.
+    With ``false_negatives: eliminate`` the keys of a query's class, an older key of its image among them, are no
+    negatives.
+
     Shuffled normalization (ShuffleBN) keeps queries from recognizing their key by the statistics of the batch that
     both were normalized in. It needs several devices; on the one device here there is none, and each view is
     normalized by its own batch. The authors' code for one device splits batches for it, at some cost in speed.
 
     Logs: see embedding_health (of the queries); ``positive_cosine`` of queries with their keys and ``negative_cosine``
     with the queue, means: both near 1 is collapse; ``contrast_accuracy``, the share of queries nearest to their key.
+    Where false negatives are eliminated also ``eliminated``, the share of a query's negatives that are; the others are
+    of the whole queue even then.
 
     Raises ParamsError where a batch is the whole training set: no image is left for the queue.
     """
 
     num_views = 2
     queue: Tensor
+    queue_labels: Tensor
     pointer: Tensor
 
     def __init__(self, backbone: ResNet, params: MoCoParams, setting: Setting) -> None:
@@ -52,10 +60,12 @@ class MoCo(Method):
         self.projector = projector(backbone.feature_size, params.projector_hidden, params.projector_size)
         self.key_network = Target(self._followed())
         self.temperature, self.tau, self.symmetric = params.temperature, params.tau, params.symmetric
+        self.false_negatives = params.false_negatives
         self.target_passes = 2 if params.symmetric else 1
         self.register_buffer("queue", F.normalize(torch.randn(size, params.projector_size), dim=1))  # (K, D)
+        self.register_buffer("queue_labels", torch.full((size,), -1))  # (K,)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # the oldest key
-        self._keys: Tensor | None = None  # of the step under way
+        self._entering: tuple[Tensor, Tensor] | None = None  # keys and labels of the step under way
 
     @property
     def online_passes(self) -> int:
@@ -72,23 +82,32 @@ class MoCo(Method):
         queries = torch.cat([self.projector(view) for view in features])
         # Queries are those of views a, b; keys must be those of b, a.
         keys = torch.cat([self.key_network(view) for view in reversed(views.images[-len(seen) :])])
-        loss = info_nce(queries, keys, self.queue, self.temperature)
-        self._keys = F.normalize(keys.float(), dim=1)
-        return SSLOutput(loss, torch.cat(features), self._health(queries.detach(), keys))
+        labels = views.labels.repeat(len(seen))
+        logs = self._health(queries.detach(), keys)
+        if self.false_negatives == "keep":
+            loss = info_nce(queries, keys, self.queue, self.temperature)
+        else:
+            loss = info_nce_without_false_negatives(
+                queries, keys, self.queue, labels, self.queue_labels, self.temperature
+            )
+            logs["eliminated"] = false_negatives(labels, self.queue_labels).float().mean()
+        self._entering = F.normalize(keys.float(), dim=1), labels
+        return SSLOutput(loss, torch.cat(features), logs)
 
     def after_step(self, progress: float) -> None:
         """Let the key network follow the query network; put the step's keys in the place of the oldest."""
         self.key_network.follow(self._followed(), self.tau)
-        if self._keys is not None:
-            self._enqueue(self._keys)
-            self._keys = None
+        if self._entering is not None:
+            self._enqueue(*self._entering)
+            self._entering = None
 
     @torch.no_grad()
-    def _enqueue(self, keys: Tensor) -> None:
-        """keys: (n, D) of length 1; where n > K the last K stay. The pointer never leaves the device."""
-        keys = keys[-len(self.queue) :]
+    def _enqueue(self, keys: Tensor, labels: Tensor) -> None:
+        """keys: (n, D) of length 1, labels: (n,); where n > K the last K stay. The pointer never leaves the device."""
+        keys, labels = keys[-len(self.queue) :], labels[-len(self.queue) :]
         places = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue.index_copy_(0, places, keys.to(self.queue.dtype))
+        self.queue_labels.index_copy_(0, places, labels)
         self.pointer.add_(len(keys)).remainder_(len(self.queue))
 
     @torch.no_grad()

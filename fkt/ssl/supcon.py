@@ -17,9 +17,9 @@ from fkt.views.loader import Views
 class SupCon(Method):
     """Backbone, two-layer projector, supervised contrastive loss.
 
-    It sees the labels in the budget and no other: an image without one has its own other view as its only positive,
-    and is a negative of all other images. Pretraining by it is therefore supervised where there are labels; without
-    any it is SimCLR.
+    It sees the labels that ssl.label_fraction grants and no other: an image without one has its own other view as its
+    only positive, and is a negative of all other images. Pretraining by it is therefore supervised in part; without any
+    label it is SimCLR.
     """
 
     num_views = 2

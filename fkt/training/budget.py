@@ -38,18 +38,33 @@ def labelled_index(labels: Tensor, budget: Labels, seed: int, classes: Sequence[
     return torch.cat(chosen).sort().values
 
 
+def ssl_labelled_index(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Return the sorted positions (M,) int64 of the training images whose labels an SSL method may see.
+
+    fraction: ssl.label_fraction, in [0, 1]. With one seed, a label budget of this fraction is the same images.
+    """
+    return labelled_index(labels, _budget_of(fraction), seed) if fraction else torch.zeros(0, dtype=torch.int64)
+
+
+def _budget_of(fraction: float) -> Labels:
+    """The label budget that a share in (0, 1] of the labels is."""
+    return Labels(per_class=None, fraction=fraction if fraction < 1 else None)
+
+
 def _share(budget: Labels, available: int) -> int:
     if budget.per_class is not None:
         return budget.per_class
-    assert budget.fraction is not None
-    return max(1, int(available * budget.fraction + 0.5))
+    if budget.fraction is not None:
+        return max(1, int(available * budget.fraction + 0.5))
+    return available
 
 
 def check_against_data(params: Params, meta: Meta) -> None:
     """Check what params.yaml asks for against what the prepared data have.
 
     Raises ParamsError with one line for each mistake: a dataset other than the prepared one, more labels for a
-    class than it has training images, a batch larger than the training split.
+    class than it has training images, labels for SSL that the budget does not grant, a batch larger than the training
+    split.
     """
     if params.dataset != meta.dataset:
         raise ParamsError(
@@ -60,6 +75,7 @@ def check_against_data(params: Params, meta: Meta) -> None:
     per_class, smallest = params.labels.per_class, min(counts)
     if per_class is not None and per_class > smallest:
         problems.append(_too_many(per_class, smallest, meta.classes[counts.index(smallest)]))
+    problems += _beyond_budget(params, meta)
     for stage in TRAINING_STAGES:
         size = getattr(params, stage).batch_size
         if size > sum(counts):
@@ -68,6 +84,26 @@ def check_against_data(params: Params, meta: Meta) -> None:
             )
     if problems:
         raise ParamsError("\n       ".join(problems))
+
+
+def _beyond_budget(params: Params, meta: Meta) -> list[str]:
+    """Say where SSL would see a label that its arm may not; both subsets begin with the same images of a class."""
+    fraction = params.ssl.label_fraction
+    if not fraction:
+        return []
+    shares = [
+        (granted / count, wanted, granted, name)
+        for name, count in zip(meta.classes, meta.counts["train"], strict=True)
+        if (wanted := _share(_budget_of(fraction), count)) > (granted := _share(params.labels, count))
+    ]
+    if not shares:
+        return []
+    least, wanted, granted, name = min(shares)
+    return [
+        f'ssl.label_fraction: {fraction} is {wanted} labels of class "{name}", and the label budget grants {granted}: '
+        f"SSL must see no label that its arm may not; give at most {least:.3g}, or raise labels.per_class or "
+        "labels.fraction"
+    ]
 
 
 def _too_many(wanted: int, available: int, name: str) -> str:

@@ -101,7 +101,7 @@ class Supervised(Objective):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """See Objective.loss."""
-        assert batch.images is not None and batch.labels is not None
+        assert batch.images is not None
         features = self.classifier.backbone(batch.images)
         loss = self.cross_entropy(self.classifier.head(features), batch.labels)
         return {"total": loss, "ce": loss.detach(), **_health(features)}
@@ -153,9 +153,9 @@ class Functional(Objective):
         output = self.method(batch.views)
         if self.classify_views:
             logits = self.classifier.head(output.features)
-            labels = batch.views.labels.repeat(len(output.features) // len(batch.views.labels))
+            labels = batch.labels.repeat(len(output.features) // len(batch.labels))
         else:
-            assert batch.images is not None and batch.labels is not None
+            assert batch.images is not None
             logits, labels = self.classifier(batch.images), batch.labels
         ce, ssl = self.cross_entropy(logits, labels), output.loss
         # SimSiam's loss is negative; its weight would be, too, or grow for ever. A constant changes no gradient.

@@ -22,14 +22,18 @@ from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops
 from fkt.params import Params, Training, Transform
 from fkt.runs import Run
-from fkt.training.budget import check_against_data, labelled_index
+from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import validation, warnings_of
 from fkt.training.objectives import Objective, SupervisedLoss
 from fkt.training.plan import Plan
 from fkt.training.resume import Resume, file_digest, fingerprint
+from fkt.views.good_crops import judged_index
 from fkt.views.loader import Loader
 from fkt.views.pipeline import Pipeline, build_pipeline
+
+WITH_VIEWS = ("pretrain", "joint")
+"""The stages whose batches hold SSL views."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Session:
     val: Split
     labelled: Tensor
     """(M,) int64: positions in ``train`` of the images whose labels the run may see."""
+    ssl_labelled: Tensor
+    """(L,) int64: the ones among them whose labels an SSL method may see."""
 
     @property
     def meta(self) -> Meta:
@@ -81,12 +87,24 @@ class Session:
         """Return a view pipeline of params.yaml's augment section."""
         return build_pipeline(steps, self.params.augment.engine, self.meta)
 
+    def views_pipeline(self) -> Pipeline:
+        """Return the pipeline of the SSL views, the one whose crops may be judged."""
+        augment = self.params.augment
+        return build_pipeline(augment.views, augment.engine, self.meta, object_share=augment.object_share)
+
+    @property
+    def judged(self) -> Tensor | None:
+        """(M,) int64 positions in ``train`` of the images whose crops are judged, the same in every arm; or None."""
+        augment = self.params.augment
+        return judged_index(len(self.train), augment.good_crops, self.run.seed) if augment.object_share else None
+
     def labelled_loader(self, batch_size: int) -> Loader:
         """Return batches of labelled images alone."""
         labelled = self.pipeline(self.params.augment.labelled)
         return Loader(
             self.train,
             self.labelled,
+            ssl_labelled=self.labelled[:0],
             num_views=0,
             views=labelled,
             images=labelled,
@@ -190,9 +208,12 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     check_against_data(params, load_meta(run.prepared))
     setup_torch()
     device = pick_device()
-    train, val = load_split(run.prepared, "train", device), load_split(run.prepared, "val", device)
+    with_masks = params.augment.object_share > 0 and run.stage in WITH_VIEWS
+    train = load_split(run.prepared, "train", device, with_masks=with_masks)
+    val = load_split(run.prepared, "val", device)
     labelled = labelled_index(train.labels, params.labels, seed)
-    return Session(params, run, device, pick_precision(device), train, val, labelled)
+    ssl_labelled = ssl_labelled_index(train.labels, params.ssl.label_fraction, seed)
+    return Session(params, run, device, pick_precision(device), train, val, labelled, ssl_labelled)
 
 
 def _sections(params: Params, sections: Sequence[str]) -> dict[str, Any]:

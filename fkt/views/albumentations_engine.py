@@ -51,7 +51,7 @@ class AlbumentationsPipeline:
         """Travel to worker processes as the steps alone; random states are set before every image anyway."""
         return type(self), (self.steps, self.meta)
 
-    def __call__(self, images: Tensor, *key: int | str) -> Tensor:
+    def __call__(self, images: Tensor, *key: int | str, masks: Tensor | None = None) -> Tensor:
         """Return one normalized view of each image; see ``fkt.views.pipeline.Pipeline``."""
         return normalize(self.augment(images, *key), self.meta.mean, self.meta.std)
 

@@ -93,6 +93,11 @@ class Sampling:
             linear = linear @ inner
         return torch.cat([linear.flatten(1), shift, low, high], dim=1)
 
+    def boxes(self, drawn: Tensor) -> Tensor:
+        """Return the box (..., 4) that each of (..., 10) draws may read: left, top, right, bottom in pixels."""
+        half = self.size / 2
+        return torch.cat([drawn[..., 6:8] + (half - 0.5), drawn[..., 8:] + (half + 0.5)], dim=-1)
+
     def apply(self, images: Tensor, drawn: Tensor, _host: Tensor) -> Tensor:
         """Sample (B, C, S, S) images; returns float32 in the range of the input, black where nothing is."""
         unit = drawn * (2.0 / self.size)  # grid_sample measures in half image sides

@@ -24,7 +24,7 @@ class Views:
     images: tuple[Tensor, ...]
     """V tensors (B, C, H, W), float32, normalized, channels-last; row i of each comes from image i."""
     labels: Tensor
-    """(B,) int64; -1 where the label is not in the label budget."""
+    """(B,) int64; -1 where the method may not know the label."""
     ids: Tensor
     """(B,) int64: positions of the images in the training split."""
     key: tuple[int | str, ...]
@@ -43,8 +43,9 @@ class Batch:
     """Views of B training images, labelled or not; None where the run has no SSL."""
     images: Tensor | None
     """B labelled images, or None."""
-    labels: Tensor | None
-    """(B,) int64 labels of ``images``."""
+    labels: Tensor
+    """(B,) int64, for cross-entropy: of ``images``, or where there are none of the images that ``views`` show; -1 where
+    the label is not in the label budget."""
 
 
 class Loader:
@@ -60,18 +61,21 @@ class Loader:
         split: Split,
         labelled: Tensor,
         *,
+        ssl_labelled: Tensor,
         num_views: int,
         views: Pipeline,
         images: Pipeline | None,
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
+        judged: Tensor | None = None,
     ) -> None:
-        """Take the train split and the positions (M,) in it whose labels may be seen.
+        """Take the train split and the positions (M,) in it whose labels cross-entropy may see.
 
-        num_views: 0 leaves out the views; images: None leaves out the labelled images; device: where batches go,
-        by default where the split's images are. Raises ParamsError where the split cannot fill a batch of views, or
-        where labelled images are wanted and there are none.
+        ssl_labelled: the positions whose labels an SSL method may see; num_views: 0 leaves out the views; images: None
+        leaves out the labelled images; device: where batches go, by default where the split's images are; judged: the
+        positions whose crops are judged by the split's masks, None where none are. Raises ParamsError where the split
+        cannot fill a batch of views, or where there are no labelled images to give.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -83,7 +87,8 @@ class Loader:
         self.on_host = any(isinstance(one, AlbumentationsPipeline) for one in (views, images))
         self.split = split.to("cpu") if self.on_host else split
         self.labelled = labelled.cpu()
-        self.known = torch.full((len(split),), -1).index_copy_(0, self.labelled, split.labels.cpu()[self.labelled])
+        self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
+        self.judged = None if judged is None else torch.isin(torch.arange(len(split)), judged.cpu())
         self.num_views, self.views, self.images = num_views, views, images
         self.batch_size, self.seed = batch_size, seed
         self._orders: dict[str, tuple[int, Tensor]] = {}
@@ -108,18 +113,18 @@ class Loader:
 
     def _augmented(self, step: int) -> Batch:
         """Return the batch of a step; albumentations' part still uint8 on the CPU, a quarter of the bytes to move."""
-        views = images = labels = None
+        views = images = None
+        index = torch.zeros(0, dtype=torch.int64)
         if self.num_views:
             index = self._view_index(step)
-            stored = self._stored(index)
+            stored, masks = self._stored(index), self._masks(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            augmented = tuple(_augment(self.views, stored, *key) for key in keys)
-            views = Views(augmented, self.known[index], index, (self.seed, "method", step))
+            augmented = tuple(_augment(self.views, stored, masks, *key) for key in keys)
+            views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
         if self.images is not None:
             index = self._labelled_index(step)
-            images = _augment(self.images, self._stored(index), self.seed, "image", step)
-            labels = self.known[index]
-        return Batch(views, images, labels)
+            images = _augment(self.images, self._stored(index), self._masks(index), self.seed, "image", step)
+        return Batch(views, images, self.known[index])
 
     def _finished(self, batch: Batch) -> Batch:
         """Move a batch to its device and normalize what is not."""
@@ -130,7 +135,7 @@ class Loader:
         return Batch(
             views,
             None if batch.images is None else self._normalized(batch.images),
-            None if batch.labels is None else batch.labels.to(self.device),
+            batch.labels.to(self.device),
         )
 
     def _normalized(self, images: Tensor) -> Tensor:
@@ -141,6 +146,13 @@ class Loader:
     def _stored(self, index: Tensor) -> Tensor:
         images = self.split.images(index)
         return images if self.on_host else images.to(self.device)
+
+    def _masks(self, index: Tensor) -> Tensor | None:
+        """Return the masks of images, empty ones for those that are not judged: their crops stay as they are drawn."""
+        if self.judged is None:
+            return None
+        masks = self.split.masks(index).to(self.device)
+        return masks * self.judged[index].to(self.device)[:, None, None]
 
     def _view_index(self, step: int) -> Tensor:
         epoch, at = divmod(step, len(self.split) // self.batch_size)
@@ -163,7 +175,12 @@ class Loader:
         return self._orders[stream][1]
 
 
-def _augment(pipeline: Pipeline, images: Tensor, *key: int | str) -> Tensor:
+def _known(split: Split, positions: Tensor) -> Tensor:
+    """Return the labels (N,) of a split, -1 outside of the positions."""
+    return torch.full((len(split),), -1).index_copy_(0, positions, split.labels.cpu()[positions])
+
+
+def _augment(pipeline: Pipeline, images: Tensor, masks: Tensor | None, *key: int | str) -> Tensor:
     if isinstance(pipeline, AlbumentationsPipeline):
         return pipeline.augment(images, *key)
-    return pipeline(images, *key)
+    return pipeline(images, *key, masks=masks)

@@ -71,6 +71,18 @@ def test_arms_that_did_not_spend_alike_are_said(params: Params) -> None:
 
 
 @pytest.mark.usefixtures("numbers_only")
+@pytest.mark.parametrize(
+    ("fraction", "said"),
+    [(0.0, None), (0.25, "25 % of each class's labels, in pre"), (1.0, "all labels, in pretraining")],
+)
+def test_labels_that_ssl_has_seen_are_said(params: Params, fraction: float, said: str | None) -> None:
+    main(params.model_copy(update={"ssl": params.ssl.model_copy(update={"label_fraction": fraction})}))
+    page = Path("metrics/report.md").read_text()
+    assert ("**Labels of SSL**" in page) == (said is not None)
+    assert said is None or f"- **Labels of SSL**: {said}" in page
+
+
+@pytest.mark.usefixtures("numbers_only")
 def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params) -> None:
     main(params)
     summary = json.loads(Path("metrics/summary.json").read_text())

@@ -28,7 +28,15 @@ TAU = {"tau": 0.9, "tau_schedule": "constant"}
 PARAMS: dict[type[Method], Any] = {
     BYOL: BYOLParams(**HEADS, **TAU),
     SimSiam: SimSiamParams(**HEADS, projector_layers=2),
-    MoCo: MoCoParams(projector_hidden=16, projector_size=8, temperature=0.2, queue_size=20, tau=0.9, symmetric=False),
+    MoCo: MoCoParams(
+        projector_hidden=16,
+        projector_size=8,
+        temperature=0.2,
+        queue_size=20,
+        tau=0.9,
+        symmetric=False,
+        false_negatives="keep",
+    ),
     TriBYOL: TriBYOLParams(**HEADS, **TAU, target_updates="alternate"),
     Cross: CrossParams(**HEADS, **TAU, teacher_view="other"),
 }

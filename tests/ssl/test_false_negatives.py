@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
-from fkt.ssl.base import SSLOutput
 from fkt.ssl.contrastive import (
     false_negatives,
     false_negatives_in_batch,
@@ -19,19 +20,19 @@ from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.views.loader import Views
 from tests import references_negative_free as references
-from tests.ssl.negative_free import LABELS, check_steps_under_autocast, pair, setting
+from tests.ssl.negative_free import LABELS, check_resume, check_steps_under_autocast, fresh, pair, setting, views
 
 UNKNOWN = torch.full((8,), -1)
-PARAMS = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.5)
+KEEP = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.5, false_negatives="keep")
+ELIMINATE = KEEP.model_copy(update={"false_negatives": "eliminate"})
 
 
-class Eliminating(SimCLR):
-    """SimCLR with the other loss: how a method takes it."""
+def keeping(backbone: ResNet) -> SimCLR:
+    return SimCLR(backbone, KEEP, setting())
 
-    def forward(self, views: Views) -> SSLOutput:
-        features = self.backbone(torch.cat(views.images))
-        z_a, z_b = self.projector(features).chunk(2)
-        return SSLOutput(nt_xent_without_false_negatives(z_a, z_b, views.labels, self.temperature), features)
+
+def eliminating(backbone: ResNet) -> SimCLR:
+    return SimCLR(backbone, ELIMINATE, setting())
 
 
 def test_the_mask_holds_known_pairs_alone_is_symmetric_and_never_its_own_image() -> None:
@@ -127,8 +128,30 @@ def test_half_precision_projections_are_compared_in_float32_under_autocast() -> 
     torch.testing.assert_close(found, expected)
 
 
-def test_a_method_that_takes_it_trains_alone_and_jointly() -> None:
-    def make(backbone: ResNet) -> Eliminating:
-        return Eliminating(backbone, PARAMS, setting())
+def projections(method: SimCLR, seen: Views) -> tuple[Tensor, Tensor]:
+    z_a, z_b = method.projector(method.backbone(torch.cat(seen.images))).chunk(2)
+    return z_a, z_b
 
-    check_steps_under_autocast(make, set())
+
+def test_simclr_that_keeps_them_is_nt_xent_bit_for_bit_whatever_labels_it_is_shown() -> None:
+    seen = views()
+    output = fresh(keeping)(seen)
+    expected = nt_xent(*projections(fresh(keeping), seen), 0.5)  # type: ignore[arg-type]
+    assert torch.equal(output.loss, expected) and output.logs == {}
+    assert torch.equal(fresh(keeping)(replace(seen, labels=UNKNOWN)).loss, expected)
+
+
+def test_simclr_that_eliminates_them_leaves_out_the_images_of_the_labels_it_is_shown_and_logs_how_many() -> None:
+    seen, method = views(), fresh(eliminating)
+    z_a, z_b = projections(fresh(eliminating), seen)  # type: ignore[arg-type]
+    output = method(seen)
+    expected = references.contrastive(z_a.tolist(), z_b.tolist(), LABELS.tolist(), 0.5, attract=False)
+    assert output.loss.item() == pytest.approx(expected, rel=1e-5)
+    assert output.logs["eliminated"].item() == pytest.approx(4 / (8 * 7))  # 0 with 3 and 1 with 4, both ways
+    unknown = fresh(eliminating)(replace(seen, labels=UNKNOWN))
+    assert torch.equal(unknown.loss, fresh(keeping)(seen).loss) and unknown.logs["eliminated"] == 0
+
+
+def test_simclr_that_eliminates_them_trains_alone_and_jointly_and_resumes() -> None:
+    check_steps_under_autocast(eliminating, {"eliminated"})
+    check_resume(eliminating)

@@ -25,7 +25,7 @@ LABELS = torch.tensor([0, 1, 2, -1, -1, -1])
 
 def choice(name: str, *, rotation: bool = False) -> SSL:
     """The shipped section with another method."""
-    content = SHIPPED.model_dump() | {"method": name}
+    content = SHIPPED.model_dump() | {"method": name, "label_fraction": 0.5 if name == "supcon" else 0.0}
     return SSL.model_validate(content | {"rotation_weight": 0.2 if rotation else 0.0, "rotation_hidden": 16})
 
 

@@ -140,12 +140,13 @@ def test_a_batch_of_any_size_enters_and_only_the_last_keys_of_one_larger_than_th
     method.pointer.fill_(4)
     keys = F.normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     before = method.queue.clone()
-    method._enqueue(keys)
+    method._enqueue(keys, torch.arange(count))
     kept = keys[-5:]
     for offset in range(5):
         place = (4 + offset) % 5
         expected = kept[offset] if offset < len(kept) else before[place]
         assert torch.equal(method.queue[place], expected)
+        assert method.queue_labels[place] == (max(0, count - 5) + offset if offset < len(kept) else -1)
     assert method.pointer.item() == (4 + len(kept)) % 5
 
 

@@ -127,7 +127,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_without_labels_it_is_simclr() -> None:
     seen = views()
     unlabelled = Views(seen.images, UNKNOWN, seen.ids, seen.key)
-    params = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.1)
+    params = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.1, false_negatives="keep")
     simclr = fresh(lambda backbone: SimCLR(backbone, params, setting()))
     torch.testing.assert_close(fresh(make)(unlabelled).loss, simclr(unlabelled).loss)
     assert fresh(make)(unlabelled).logs["positives"] == 1

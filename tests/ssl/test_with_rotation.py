@@ -21,7 +21,7 @@ from fkt.ssl.simclr import SimCLR
 from fkt.ssl.with_rotation import WithRotation
 from tests.ssl import pretext
 
-SIMCLR = SimCLRParams(projector_hidden=8, projector_size=4, temperature=0.5)
+SIMCLR = SimCLRParams(projector_hidden=8, projector_size=4, temperature=0.5, false_negatives="keep")
 
 
 def simclr(backbone: ResNet, setting: Setting) -> Method:

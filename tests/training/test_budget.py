@@ -8,7 +8,7 @@ import torch
 from fkt.data.store import Meta
 from fkt.errors import ParamsError
 from fkt.params import Labels, Params, load_params
-from fkt.training.budget import check_against_data, labelled_index
+from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 LABELS = torch.arange(300) % 3
@@ -56,6 +56,49 @@ def test_smaller_budgets_lie_inside_larger_ones_of_the_same_seed(seed):
     subsets = [set(labelled_index(LABELS, one, seed).tolist()) for one in budgets]
     for small, large in zip(subsets, subsets[1:], strict=False):
         assert small < large
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.03, 0.3, 0.5])
+def test_ssl_and_a_label_budget_of_the_same_fraction_see_the_same_images(fraction):
+    for seed in range(3):
+        found = ssl_labelled_index(UNEVEN, fraction, seed)
+        assert torch.equal(found, labelled_index(UNEVEN, budget(fraction=fraction), seed))
+
+
+def test_ssl_sees_no_label_at_0_all_at_1_and_more_on_top_of_less_between():
+    index = [ssl_labelled_index(UNEVEN, fraction, 0) for fraction in (0.0, 0.001, 0.1, 0.3, 0.5, 1.0)]
+    assert index[0].tolist() == [] and index[0].dtype == torch.int64
+    assert index[-1].tolist() == list(range(len(UNEVEN)))
+    for small, large in zip(index, index[1:], strict=False):
+        assert set(small.tolist()) < set(large.tolist())
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction"),
+    [({}, 0.5), ({}, 1.0), ({"fraction": 0.3}, 0.3), ({"fraction": 0.3}, 0.29), ({"per_class": 6}, 0.1)],
+)
+def test_ssl_labels_within_the_budget_pass_and_are_among_its_images(labels, fraction):
+    params = changed(labels={"per_class": None} | labels, ssl={"label_fraction": fraction})
+    check_against_data(params, meta())
+    train = torch.repeat_interleave(torch.arange(3), torch.tensor([50, 37, 60]))
+    for seed in range(3):
+        ssl, granted = ssl_labelled_index(train, fraction, seed), labelled_index(train, params.labels, seed)
+        assert set(ssl.tolist()) <= set(granted.tolist())
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction", "message"),
+    [
+        ({"fraction": 0.3}, 0.31, r'0.31 is 16 labels of class "c0", and the label budget grants 15'),
+        ({"fraction": 0.3}, 1.0, r'1.0 is 37 labels of class "c1", and the label budget grants 11: .*at most 0.297,'),
+        ({"per_class": 4}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 4: .*at most 0.0667,'),
+        ({"per_class": 5}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 5: .*raise labels.per_'),
+    ],
+)
+def test_ssl_labels_beyond_the_budget_are_refused_with_the_numbers_and_the_remedy(labels, fraction, message):
+    params = changed(labels={"per_class": None} | labels, ssl={"label_fraction": fraction})
+    with pytest.raises(ParamsError, match=f"ssl.label_fraction: {message}"):
+        check_against_data(params, meta())
 
 
 def test_the_subset_is_a_function_of_labels_budget_and_seed_alone():

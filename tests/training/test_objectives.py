@@ -23,7 +23,7 @@ from fkt.views.loader import Batch, Views
 
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
 PLAIN = CrossEntropy(label_smoothing=0.0, class_weights="none")
-SIMCLR = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.5)
+SIMCLR = SimCLRParams(projector_hidden=16, projector_size=8, temperature=0.5, false_negatives="keep")
 SETTING = Setting(num_images=8, batch_size=8, num_classes=3, image_size=16, channels=1)
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 

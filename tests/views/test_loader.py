@@ -19,11 +19,20 @@ from fkt.views.workers import num_workers
 from tests.raw.pictures import PIPELINES, fake_split, step
 
 LABELLED = torch.tensor([1, 4, 8, 13, 20])
+SSL_LABELLED = torch.tensor([4, 13])
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def loader(
-    split=None, labelled=LABELLED, num_views=2, engine="batched", batch_size=8, seed=0, plain=False, images=True
+    split=None,
+    labelled=LABELLED,
+    ssl_labelled=SSL_LABELLED,
+    num_views=2,
+    engine="batched",
+    batch_size=8,
+    seed=0,
+    plain=False,
+    images=True,
 ):
     split = split if split is not None else fake_split(21)
     steps = [] if plain else [*PIPELINES["RandomResizedCrop"], *PIPELINES["GaussNoise"]]
@@ -31,6 +40,7 @@ def loader(
     return Loader(
         split,
         labelled,
+        ssl_labelled=ssl_labelled,
         num_views=num_views,
         views=views,
         images=views if images else None,
@@ -62,15 +72,32 @@ def test_each_epoch_of_views_is_its_own_permutation_of_all_images_in_full_batche
     assert (seen > 20).all()  # of 40: no image is always among the 5 that an epoch leaves out
 
 
-def test_views_of_a_step_show_the_same_images_with_their_labels_where_they_are_known():
+def test_views_of_a_step_show_the_same_images_with_the_labels_that_a_method_may_know():
     source = loader(plain=True)
     for at in range(5):
         batch = source.batch(at)
         assert len(batch.views.images) == 2
         index = which(batch.views.images[0])
         assert torch.equal(index, which(batch.views.images[1]))
-        known = torch.isin(index, LABELLED)
+        known = torch.isin(index, SSL_LABELLED)
         assert torch.equal(batch.views.labels, torch.where(known, index % 3, -1))
+        assert torch.equal(batch.labels, which(batch.images) % 3), "of the labelled images, for cross-entropy"
+
+
+def test_without_labelled_images_cross_entropy_has_the_labels_of_the_views_images():
+    source = loader(plain=True, images=False)
+    for at in range(3):
+        batch = source.batch(at)
+        index = which(batch.views.images[0])
+        assert torch.equal(batch.labels, torch.where(torch.isin(index, LABELLED), index % 3, -1))
+        assert torch.equal(batch.views.labels, torch.where(torch.isin(index, SSL_LABELLED), index % 3, -1))
+
+
+@pytest.mark.parametrize("engine", ["batched", "albumentations"])
+def test_a_method_that_may_know_no_label_finds_none(engine):
+    none = torch.tensor([], dtype=torch.long)
+    for batch in loader(ssl_labelled=none, engine=engine).steps(0, 4):
+        assert (batch.views.labels == -1).all()
 
 
 def test_views_of_a_step_are_drawn_apart():
@@ -104,7 +131,7 @@ def test_runs_with_and_without_the_other_stream_see_the_same():
     for at in (0, 1, 5):
         assert torch.equal(both.batch(at).images, labelled.batch(at).images)
         assert torch.equal(both.batch(at).views.images[1], views.batch(at).views.images[1])
-        assert views.batch(at).images is views.batch(at).labels is None
+        assert views.batch(at).images is None
 
 
 @pytest.mark.parametrize("engine", ["batched", "albumentations"])
@@ -227,6 +254,7 @@ def test_noise_differs_from_step_to_step():
     source = Loader(
         noisy,
         LABELLED,
+        ssl_labelled=SSL_LABELLED,
         num_views=1,
         views=build_pipeline([step("GaussNoise", std_range=[0.2, 0.2])], "albumentations", noisy.meta),
         images=None,
@@ -234,5 +262,5 @@ def test_noise_differs_from_step_to_step():
         seed=0,
     )
     one, other = source.batch(0), source.batch(1)
-    back = [batch.views.images[0][batch.views.labels.argsort(stable=True)] for batch in (one, other)]
+    back = [batch.views.images[0][batch.views.ids.argsort()] for batch in (one, other)]
     assert not torch.equal(*back)
