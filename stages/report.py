@@ -18,14 +18,15 @@ from fkt.report.figures import draw_accuracy, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.report import Findings, headline, render
 from fkt.report.summary import ORDER, compare_arms, summarize
-from fkt.runs import FIGURES, METRICS, PRETRAINED
+from fkt.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes
 
 
 def main(params: Params) -> None:
     """Write everything under metrics/ that a person or ``dvc metrics`` and ``dvc plots`` read."""
-    modes = sorted(params.modes, key=ORDER.index)
+    remove_other_modes(params.modes)
+    modes = sorted(params.arms, key=ORDER.index)
     arms = read_arms(params.dataset, list(modes), params.seeds)
-    pretrained = read_pretrained(params.dataset, params.seeds) if "representational" in modes else []
+    pretrained = read_pretrained(params.dataset, params.seeds) if PRETRAINED in params.modes else []
     findings = Findings(params, read_meta(params.dataset), arms, pretrained, compare_arms(arms, params.report))
     classes = findings.meta["classes"]
     drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]

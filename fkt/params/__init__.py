@@ -5,6 +5,7 @@ from fkt.params.methods import SimCLRParams
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import (
     SSL,
+    Arm,
     Budget,
     Cam,
     CrossEntropy,
@@ -22,6 +23,7 @@ from fkt.params.sections import (
 __all__ = [
     "PARAMS_FILE",
     "SSL",
+    "Arm",
     "Augment",
     "Budget",
     "Cam",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -33,7 +33,8 @@ Dataset = Literal[
     "imagenet100",
     "folder",
 ]
-Mode = Literal["supervised", "representational", "functional"]
+Arm = Literal["supervised", "representational", "functional"]
+Mode = Literal["pretrained", Arm]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 T = TypeVar("T")
 
@@ -45,6 +46,12 @@ def _distinct(values: list[T]) -> list[T]:
     if repeated:
         raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
     return values
+
+
+def _some_arm(modes: list[Mode]) -> list[Mode]:
+    if modes == ["pretrained"]:
+        raise ValueError(f"a backbone without classifier is nothing to compare; add {' or '.join(get_args(Arm))}")
+    return modes
 
 
 class Prepare(Frozen):
@@ -254,8 +261,9 @@ class Params(Frozen):
     """lambda in L = L_CE + lambda * L_SSL (arXiv:2304.01354, Eq. 5); 0 leaves the supervised gradient."""
     seeds: Annotated[list[Seed], AfterValidator(_distinct)]
     """Repeats: they set the initialization, the labelled subset, the order and the views, never the test split."""
-    modes: Annotated[list[Mode], AfterValidator(_distinct)]
-    """The arms that are compared."""
+    modes: Annotated[list[Mode], AfterValidator(_distinct), AfterValidator(_some_arm)]
+    """The arms that are compared, and thereby all that is trained. ``pretrained`` is no arm: it adds probes and
+    class-free maps of the SSL-only backbone."""
     selection: Literal["auto", "validation", "last"]
     """Which epoch is kept: the best on validation images or the last; auto is the last where there are fewer
     labelled images than validation images, which would be labels through the back door."""
@@ -273,6 +281,11 @@ class Params(Frozen):
     evaluate: Evaluate
     cam: Cam
     report: Report
+
+    @property
+    def arms(self) -> list[Arm]:
+        """The modes that end in a classifier, in the order of params.yaml."""
+        return [mode for mode in self.modes if mode != "pretrained"]
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Params:

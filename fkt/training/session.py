@@ -160,8 +160,10 @@ class Session:
             versions={"python": platform.python_version(), "torch": torch.__version__},
         )
         save_model(self.run.model, model, card)
-        _write_rows(self.run.log / "curve.csv", fitted.rows)
-        write_json(self.run.log / "cost.json", self._cost(backbone, fitted, plan, found))
+        cost = self._cost(backbone, fitted, plan, found)
+        for folder in self.run.log_folders:
+            _write_rows(folder / "curve.csv", fitted.rows)
+            write_json(folder / "cost.json", cost)
         for warning in found:
             print(f"warning: {self.run.stage} s{self.run.seed}: {warning}", flush=True)
 

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arms(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Arm]:
     monkeypatch.chdir(folder)
     params = load_params(Path(__file__).parents[2] / "params.yaml").model_copy(
-        update={"dataset": "digits", "seeds": [0, 1], "modes": MODES}
+        update={"dataset": "digits", "seeds": [0, 1], "modes": [PRETRAINED, *MODES]}
     )
     if not Path("metrics").exists():
         fabricate(params, names=LONG, num_test=90, channels=3)
