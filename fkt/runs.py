@@ -13,19 +13,31 @@ from pathlib import Path
 
 PRETRAINED = "pretrained"
 """The SSL-only backbone: probed and drawn beside the arms where ``modes`` names it, without a classifier to score."""
+TEACHER = "teacher"
+"""An SSL-only backbone of another size, whose features are clustered for the distilled arm."""
+STUDENT = "student"
+"""The backbone that has learned the teacher's clusters, and is then fine-tuned."""
+BACKBONES_ALONE = (PRETRAINED, TEACHER, STUDENT)
+"""Models without a classifier."""
 
 TRAINED_BY = {
     PRETRAINED: "pretrain",
+    TEACHER: "pretrain-teacher",
+    STUDENT: "distill",
     "supervised": "supervised",
+    "frozen": "frozen",
     "representational": "finetune",
+    "distilled": "finetune-distilled",
     "functional": "joint",
 }
-"""The stage that writes each model."""
+"""The stage that writes each model; its file and its section of params.yaml have the name before the dash."""
 
 MADE_OF = {
     PRETRAINED: (PRETRAINED,),
     "supervised": ("supervised",),
+    "frozen": (PRETRAINED, "frozen"),
     "representational": (PRETRAINED, "representational"),
+    "distilled": (TEACHER, STUDENT, "distilled"),
     "functional": ("functional",),
 }
 """The models that are trained for each mode, in order; the last one is the mode's own."""
@@ -53,9 +65,19 @@ class Run:
         return TRAINED_BY[self.mode]
 
     @property
+    def section(self) -> str:
+        """Name of the section of params.yaml that its training is set by."""
+        return self.stage.split("-")[0]
+
+    @property
     def parts(self) -> list[Run]:
         """The training runs that a mode is made of, in order."""
         return [Run(self.dataset, name, self.seed) for name in MADE_OF[self.mode]]
+
+    @property
+    def start(self) -> Path:
+        """Folder of the model that a mode's own training starts from, the one before the last."""
+        return self.parts[-2].model
 
     @property
     def prepared(self) -> Path:

@@ -71,7 +71,9 @@ def hand_on_logs(run: Run) -> None:
     for part in run.parts:
         source = run.logs / part.stage
         if not source.is_dir():
-            raise CheckpointError(f"{source} is missing; run 'dvc repro' to train it, or 'dvc checkout' to restore it")
+            raise CheckpointError(
+                f"{source} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
+            )
         shutil.copytree(source, run.told / part.stage)
 
 

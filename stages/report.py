@@ -11,7 +11,7 @@ from pathlib import Path
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.report import plot_data
-from fkt.report.arms import read_arms, read_meta, read_pretrained
+from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained
 from fkt.report.confusion_figure import draw_confusion
 from fkt.report.drawn_maps import read_maps
 from fkt.report.figures import draw_accuracy, draw_curves
@@ -27,7 +27,9 @@ def main(params: Params) -> None:
     modes = sorted(params.arms, key=ORDER.index)
     arms = read_arms(params.dataset, list(modes), params.seeds)
     pretrained = read_pretrained(params.dataset, params.seeds) if PRETRAINED in params.modes else []
-    findings = Findings(params, read_meta(params.dataset), arms, pretrained, compare_arms(arms, params.report))
+    clusters = read_clusters(params.dataset, params.seeds) if "distilled" in modes else []
+    comparisons = compare_arms(arms, params.report)
+    findings = Findings(params, read_meta(params.dataset), arms, pretrained, clusters, comparisons)
     classes = findings.meta["classes"]
     drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]
 

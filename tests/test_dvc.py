@@ -10,7 +10,7 @@ import yaml
 
 from fkt.params import Mode, load_params
 from fkt.report.summary import ORDER
-from fkt.runs import MADE_OF, PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
+from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER, TRAINED_BY, Run, maps_path, prepared_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 
@@ -63,14 +63,28 @@ def test_a_training_stage_writes_where_runs_are_kept(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", sorted(TRAINING))
 def test_a_training_stage_depends_on_the_params_that_its_fingerprint_holds(stage: str) -> None:
-    sections = importlib.import_module(f"stages.{stage}").SECTIONS
-    assert {str(name).split(".")[0] for name in STAGES[stage]["params"]} == set(sections)
-    assert sections[-1] == stage
+    module = importlib.import_module(stage_module(STAGES[stage]))
+    sections = module.TEACHER_SECTIONS if TRAINING[stage] == TEACHER else module.SECTIONS
+    assert {name.split(".")[0] for name in STAGES[stage]["params"]} == {name.split(".")[0] for name in sections}
+    for name in sections:
+        assert "." not in name or name in STAGES[stage]["params"]
+    assert sections[-1] == Run("", TRAINING[stage], 0).section
 
 
-def test_finetune_starts_from_the_pretrained_backbone_of_its_seed() -> None:
-    model = Run("digits", PRETRAINED, 7).model
-    assert str(model).replace("s7", "s${item.seed}") in listed(STAGES["finetune"]["deps"])
+@pytest.mark.parametrize(
+    ("stage", "start"),
+    [
+        ("finetune", PRETRAINED),
+        ("frozen", PRETRAINED),
+        ("distill", TEACHER),
+        ("finetune-distilled", STUDENT),
+    ],
+)
+def test_a_stage_starts_from_the_backbone_of_its_seed(stage: str, start: str) -> None:
+    model = Run("digits", start, 7).model
+    assert str(model).replace("s7", "s${item.seed}") in listed(STAGES[stage]["deps"])
+    if stage != "distill":
+        assert Run("digits", TRAINING[stage], 7).start == model
 
 
 def test_evaluation_and_maps_are_where_the_report_looks() -> None:

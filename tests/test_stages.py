@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from fkt.errors import CorruptData, ParamsError
+from fkt.models.checkpoint import load_backbone
+from fkt.models.flops import forward_flops
 from fkt.params import Params, load_params, parse_params
-from fkt.runs import FIGURES, Run
+from fkt.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
 from tests import fakes
 from tests.conftest import ROOT
 
+ALL = list(MADE_OF)
+PIXELS = torch.zeros(1, 1, 16, 16)
 SMALL: dict[str, Any] = {
     "seeds": [0, 1],
     "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
@@ -23,7 +31,8 @@ SMALL: dict[str, Any] = {
     "budget": {"passes": 6, "checks": 2},
     "model": {"backbone": "resnet10", "width": 16},
     "ssl": {"simclr": {"projector_hidden": 16, "projector_size": 8}},
-    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint")},
+    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint", "frozen")},
+    "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
     "cam": {"images": 2, "candidates": 8},
     "report": {"bootstrap_samples": 100},
@@ -54,15 +63,32 @@ def write_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[d
     return write
 
 
+def train(params: Params, seed: int) -> None:
+    """Train the models that the listed modes are made of, each once."""
+    from stages import distill, finetune, frozen, joint, pretrain, supervised
+
+    trainers: dict[str, Callable[[], None]] = {
+        PRETRAINED: lambda: pretrain.main(PRETRAINED, seed, params),
+        TEACHER: lambda: pretrain.main(TEACHER, seed, params),
+        STUDENT: lambda: distill.main(seed, params),
+        "supervised": lambda: supervised.main(seed, params),
+        "frozen": lambda: frozen.main(seed, params),
+        "representational": lambda: finetune.main("representational", seed, params),
+        "distilled": lambda: finetune.main("distilled", seed, params),
+        "functional": lambda: joint.main(seed, params),
+    }
+    for name in dict.fromkeys(part for mode in params.modes for part in MADE_OF[mode]):
+        trainers[name]()
+
+
 def run_stages(params: Params) -> None:
     """What dvc.yaml runs, in its order."""
-    from stages import cam, evaluate, finetune, joint, prepare, pretrain, report, supervised, views
+    from stages import cam, evaluate, prepare, report, views
 
     prepare.main(params)
     views.main(params)
     for seed in params.seeds:
-        for stage in (pretrain, finetune, supervised, joint):
-            stage.main(seed, params)
+        train(params, seed)
     for mode in params.modes:
         evaluate.main(mode, params)
         cam.main(mode, params.seeds[0], params)
@@ -108,26 +134,86 @@ def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
     assert all(name in said for name in broken), "what was left out is named"
 
 
-def test_the_arms_share_initialization_labels_and_budget(write_params: Callable[[dict[str, Any]], Params]) -> None:
+def test_the_arms_share_initialization_labels_and_selection(write_params: Callable[[dict[str, Any]], Params]) -> None:
     from fkt.training.session import open_session
-    from stages import finetune, joint, prepare, pretrain, supervised
+    from stages import prepare
 
-    params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 1}})
+    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "modes": ALL})
     prepare.main(params)
-    sessions = [open_session(params, mode, 0) for mode in params.arms]
-    first = sessions[0]
-    for session in sessions[1:]:
+    first = open_session(params, "supervised", 0)
+    for mode in (*params.arms, STUDENT):
+        session = open_session(params, mode, 0)
         assert session.labelled.equal(first.labelled)
         mine, other = session.fresh_backbone().state_dict(), first.fresh_backbone().state_dict()
         assert all(mine[name].equal(tensor) for name, tensor in other.items())
         assert session.keep == first.keep
-    for stage in (pretrain, finetune, supervised, joint):
-        stage.main(0, params)
-    budget = params.budget.passes * len(first.train)
+    same = params.model_copy(update={"distill": params.distill.model_copy(update={"teacher": "resnet10"})})
+    teacher = open_session(same, TEACHER, 0).fresh_backbone().state_dict()
+    assert teacher.keys() == first.fresh_backbone().state_dict().keys()
+    assert not teacher["conv1.weight"].equal(first.fresh_backbone().state_dict()["conv1.weight"]), "a start of its own"
+
+
+def test_all_modes_are_trained_on_the_same_budget_and_reported(
+    write_params: Callable[[dict[str, Any]], Params], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = {"prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20}, "budget": {"passes": 9}}
+    params = write_params(tiny | {"modes": ALL})
+    run_stages(params)
+    meta = json.loads(Path("data/digits/meta.json").read_text())
+    num_train = sum(meta["counts"]["train"])
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert set(ALL) < set(summary) and len(summary) == len(ALL) + 10, "every two of five arms are compared"
     for mode in params.arms:
-        run = Run("digits", mode, 0)
-        costs = [json.loads((run.logs / part.stage / "cost.json").read_text()) for part in run.parts]
-        assert sum(cost["image_passes"] for cost in costs) == pytest.approx(budget, abs=1.5 * 16), mode
+        assert summary[mode]["image_passes"] == pytest.approx(params.budget.passes * num_train, abs=1.5 * 16), mode
+
+    run = Run("digits", "distilled", 0)
+    costs = {part.mode: json.loads((run.logs / part.stage / "cost.json").read_text()) for part in run.parts}
+    assert summary["distilled"]["gflops"] == pytest.approx(_total("distilled", params), rel=1e-6)
+    models = {name: load_backbone(Run("digits", name, 0).model)[0] for name in (TEACHER, STUDENT)}
+    forward = {name: forward_flops(model, PIXELS) for name, model in models.items()}
+    assert forward[TEACHER] > 1.5 * forward[STUDENT]
+    assert costs[TEACHER]["flops"] == 3 * forward[TEACHER] * costs[TEACHER]["image_passes"]
+    labelling = forward[TEACHER] * num_train
+    assert costs[STUDENT]["flops"] == 3 * forward[STUDENT] * costs[STUDENT]["image_passes"] + labelling
+    frozen = json.loads((Run("digits", "frozen", 0).logs / "frozen" / "cost.json").read_text())
+    assert frozen["flops"] == forward[STUDENT] * frozen["image_passes"], "forward alone"
+
+    backbones = [Run("digits", name, 0).model for name in (PRETRAINED, "frozen", STUDENT)]
+    before, after, student = (load_file(folder / "weights.safetensors") for folder in backbones)
+    assert all(after[f"backbone.{name}"].equal(tensor) for name, tensor in before.items()), "not one bit has moved"
+    assert not any(name.startswith("head") for name in student) and student.keys() == before.keys()
+    page = Path("metrics/report.md").read_text()
+    assert "- **Teacher**: resnet18, 16 channels wide; its features of the training images in 6 clusters" in page
+    stages = r"- distilled: pretrain-teacher [23]\.\d \(.+\), distill [23]\.\d \(.+\), finetune-distilled [23]\.\d \("
+    assert re.search(stages, page) and "frozen arm's own go forward alone" in page
+    for name in ("accuracy", "curves", "confusion", "maps"):
+        assert (FIGURES / f"{name}.png").stat().st_size > 5000
+    assert "6 clusters of " in capsys.readouterr().out
+
+
+def _total(mode: str, params: Params) -> float:
+    """GFLOPs of an arm, mean over seeds."""
+    runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
+    costs = [json.loads((run.logs / part.stage / "cost.json").read_text()) for run in runs for part in run.parts]
+    return float(sum(cost["flops"] for cost in costs)) / len(runs) / 1e9
+
+
+def test_no_backbone_that_precedes_the_labels_depends_on_them(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import prepare
+
+    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 10}, "budget": {"passes": 3}}
+    params = write_params(small | {"modes": ["frozen", "distilled"]})
+    prepare.main(params)
+    found = []
+    for shift in (0, 3):
+        labels = np.load("data/digits/labels.npy")
+        np.save("data/digits/labels.npy", (labels + shift) % 10)
+        train(params, 0)
+        names = (PRETRAINED, TEACHER, STUDENT)
+        found.append([(Run("digits", name, 0).model / "weights.safetensors").read_bytes() for name in names])
+    assert found[0] == found[1]
 
 
 def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
@@ -136,7 +222,7 @@ def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[
     prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
     params = write_params({"labels": {"per_class": 500}, "joint": {"batch_size": 4096}})
     with pytest.raises(ParamsError) as stopped:
-        pretrain.main(0, params)
+        pretrain.main(PRETRAINED, 0, params)
     assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
     assert not Path("models").exists()
 
@@ -146,10 +232,13 @@ def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_star
 ) -> None:
     from stages import prepare, pretrain
 
-    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}})
+    changes = {"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}}
+    params = write_params(changes)
     prepare.main(params)
-    with pytest.raises(ParamsError, match="leaves nothing to fine-tune with"):
-        pretrain.main(0, params)
+    with pytest.raises(ParamsError, match="leaves nothing for finetune"):
+        pretrain.main(PRETRAINED, 0, params)
+    with pytest.raises(ParamsError, match="leaves nothing for distill"):
+        pretrain.main(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
     assert not Path("models").exists()
 
 

@@ -33,9 +33,11 @@ Dataset = Literal[
     "imagenet100",
     "folder",
 ]
-Arm = Literal["supervised", "representational", "functional"]
+Arm = Literal["supervised", "frozen", "representational", "distilled", "functional"]
 Mode = Literal["pretrained", Arm]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
+Width = Annotated[int, Field(ge=16)]
 T = TypeVar("T")
 
 
@@ -107,8 +109,8 @@ class Budget(Frozen):
 class Model(Frozen):
     """The backbone, the same in every arm."""
 
-    backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"]
-    width: Annotated[int, Field(ge=16)]
+    backbone: Backbone
+    width: Width
     """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
     corrupt memory at odd batch sizes."""
     stem: Literal["small", "imagenet"]
@@ -213,6 +215,25 @@ class Joint(Training):
     """
 
 
+class Distill(Training):
+    """Cluster-based transfer (Jigsaw++, arXiv:1805.00385): a teacher is pretrained as ``pretrain`` says, its features
+    of the training images are clustered, and a fresh backbone learns to tell the clusters apart: the training of this
+    section. Fine-tuning then goes as ``finetune`` says."""
+
+    teacher: Backbone
+    """The teacher's network, deeper than model.backbone where the transfer is to pay."""
+    teacher_width: Width
+    """Channels of its first stage; stem and initial weights are those of the model section."""
+    teacher_share: Fraction
+    """Share of the passes before the labels (budget.pretrain_share) that the teacher gets, the student the rest."""
+    clusters: Annotated[int, Field(ge=2)]
+    """K of k-means, the number of pseudo-classes."""
+    n_init: Count
+    """Starts of k-means, of which the best is kept."""
+    max_iter: Count
+    """Iterations of each start, at most."""
+
+
 class Evaluate(Frozen):
     """How a model is scored on the test images."""
 
@@ -278,6 +299,8 @@ class Params(Frozen):
     finetune: Training
     supervised: Training
     joint: Joint
+    frozen: Training
+    distill: Distill
     evaluate: Evaluate
     cam: Cam
     report: Report
@@ -287,12 +310,23 @@ class Params(Frozen):
         """The modes that end in a classifier, in the order of params.yaml."""
         return [mode for mode in self.modes if mode != "pretrained"]
 
+    @property
+    def teacher(self) -> Model:
+        """The backbone that the distilled arm learns from."""
+        return self.model.model_copy(update={"backbone": self.distill.teacher, "width": self.distill.teacher_width})
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Params:
         if self.cam.images > self.cam.candidates:
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
             )
-        if self.model.weights == "imagenet" and self.prepare.channels != 3:
-            raise ValueError("model.weights: imagenet need prepare.channels: 3")
+        if self.model.weights == "imagenet":
+            if self.prepare.channels != 3:
+                raise ValueError("model.weights: imagenet need prepare.channels: 3")
+            if "distilled" in self.modes and (self.distill.teacher == "resnet10" or self.distill.teacher_width != 64):
+                raise ValueError(
+                    "model.weights: imagenet are the teacher's too, and need distill.teacher: resnet18, resnet34 or "
+                    "resnet50 and distill.teacher_width: 64"
+                )
         return self

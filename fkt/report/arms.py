@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
-from fkt.runs import PRETRAINED, Run, prepared_path
+from fkt.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class Arm:
     """(N,)."""
     predicted: NDArray[np.int64]
     """(S, N) the most probable class, for each seed."""
+    stages: list[str]
+    """Names of the arm's training stages: what comes before the labels first, where there is such a thing."""
     costs: list[list[dict[str, Any]]]
-    """For each seed, the cost of each of its training runs: pretraining first, where the arm has one."""
+    """For each seed, the cost of each of these stages."""
     curves: pd.DataFrame
     """Rows of the learning curves with mode, seed and stage; passes count from the arm's first training run on."""
 
@@ -75,6 +77,7 @@ def read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
         ids=ids,
         labels=labels,
         predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
+        stages=[part.stage for part in runs[0].parts],
         costs=[[read_json(run.told / part.stage / "cost.json", evaluated) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
     )
@@ -94,6 +97,12 @@ def read_arms(dataset: str, modes: list[str], seeds: list[int]) -> list[Arm]:
 def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read the probe scores of the SSL-only backbones. Raises MissingResult."""
     return [read_json(Run(dataset, PRETRAINED, seed).results, f"evaluate@{PRETRAINED}") for seed in seeds]
+
+
+def read_clusters(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read, for each seed, whose features the distilled arm's clusters are and how they fell. Raises MissingResult."""
+    runs = [Run(dataset, "distilled", seed) for seed in seeds]
+    return [read_json(run.told / TRAINED_BY[STUDENT] / "clusters.json", f"evaluate@{run.mode}") for run in runs]
 
 
 def read_meta(dataset: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ CURVE_COLUMNS = (
     "loss",
     "ce",
     "ssl",
+    "pseudo",
     "feature_std",
     "learning_rate",
 )
