@@ -93,7 +93,7 @@ def main() -> None:
             for seed in params.seeds:
                 start = time.perf_counter()
                 with open(os.devnull, "w") as sys.stdout:
-                    pretrain.main(seed, changes)
+                    pretrain.main(PRETRAINED, seed, changes)
                 sys.stdout = quiet
                 seconds.append(time.perf_counter() - start)
                 backbone, _ = load_backbone(Run(params.dataset, PRETRAINED, seed).model)

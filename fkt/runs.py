@@ -12,15 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRETRAINED = "pretrained"
-"""The name under which the SSL-only backbone is evaluated beside the modes; it is no mode."""
+"""The SSL-only backbone: probed and drawn beside the arms where ``modes`` names it, without a classifier to score."""
+TEACHER = "teacher"
+"""An SSL-only backbone of another size, whose features are clustered for the distilled arm."""
+STUDENT = "student"
+"""The backbone that has learned the teacher's clusters, and is then fine-tuned."""
+BACKBONES_ALONE = (PRETRAINED, TEACHER, STUDENT)
+"""Models without a classifier."""
 
 TRAINED_BY = {
     PRETRAINED: "pretrain",
+    TEACHER: "pretrain-teacher",
+    STUDENT: "distill",
     "supervised": "supervised",
+    "frozen": "frozen",
     "representational": "finetune",
+    "distilled": "finetune-distilled",
     "functional": "joint",
 }
-"""The stage that writes each mode's models."""
+"""The stage that writes each model; its file and its section of params.yaml have the name before the dash."""
+
+MADE_OF = {
+    PRETRAINED: (PRETRAINED,),
+    "supervised": ("supervised",),
+    "frozen": (PRETRAINED, "frozen"),
+    "representational": (PRETRAINED, "representational"),
+    "distilled": (TEACHER, STUDENT, "distilled"),
+    "functional": ("functional",),
+}
+"""The models that are trained for each mode, in order; the last one is the mode's own."""
 
 METRICS = Path("metrics")
 FIGURES = METRICS / "figures"
@@ -33,7 +53,7 @@ def prepared_path(dataset: str) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """One trained model: a dataset, a mode (or ``pretrained``) and a seed."""
+    """One trained model: a dataset, the name of a model (a mode's, or one on the way to it) and a seed."""
 
     dataset: str
     mode: str
@@ -43,6 +63,21 @@ class Run:
     def stage(self) -> str:
         """Name of the stage that trains this run."""
         return TRAINED_BY[self.mode]
+
+    @property
+    def section(self) -> str:
+        """Name of the section of params.yaml that its training is set by."""
+        return self.stage.split("-")[0]
+
+    @property
+    def parts(self) -> list[Run]:
+        """The training runs that a mode is made of, in order."""
+        return [Run(self.dataset, name, self.seed) for name in MADE_OF[self.mode]]
+
+    @property
+    def start(self) -> Path:
+        """Folder of the model that a mode's own training starts from, the one before the last."""
+        return self.parts[-2].model
 
     @property
     def prepared(self) -> Path:
@@ -55,9 +90,15 @@ class Run:
         return Path("models") / self.mode / f"s{self.seed}"
 
     @property
-    def log(self) -> Path:
-        """Folder of the learning curve and of what the run cost."""
+    def logs(self) -> Path:
+        """What the training runs of a mode tell of themselves, each in a folder named after its stage."""
         return METRICS / "logs" / self.mode / f"s{self.seed}"
+
+    @property
+    def log_folders(self) -> list[Path]:
+        """Where this run's learning curve and cost go: one folder for each mode that it is a part of."""
+        modes = [mode for mode, parts in MADE_OF.items() if self.mode in parts]
+        return [Run(self.dataset, mode, self.seed).logs / self.stage for mode in modes]
 
     @property
     def results(self) -> Path:
@@ -68,6 +109,11 @@ class Run:
     def predictions(self) -> Path:
         """Probabilities of this run for every test image (npz)."""
         return self.results.with_suffix(".npz")
+
+    @property
+    def told(self) -> Path:
+        """The logs of the mode as they are handed on to the report, which depends on no training stage."""
+        return self.results.with_suffix("")
 
     def checkpoint(self, fingerprint: str) -> Path:
         """Where an unfinished training run is kept between a stop and its resumption.
@@ -88,6 +134,13 @@ def remove_other_seeds(folder: Path, seeds: Sequence[int]) -> None:
     for path in folder.glob("s*"):
         if path.is_dir() and path.name[1:].isdecimal() and path.name not in kept:
             shutil.rmtree(path)
+
+
+def remove_other_modes(modes: Sequence[str]) -> None:
+    """Take the results of modes that are no longer asked for out of what the report depends on; see above."""
+    for mode in set(MADE_OF) - set(modes):
+        shutil.rmtree(Run("", mode, 0).results.parent, ignore_errors=True)
+        maps_path(mode).unlink(missing_ok=True)
 
 
 def maps_path(mode: str) -> Path:

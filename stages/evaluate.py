@@ -1,6 +1,6 @@
 """Stage evaluate: score the runs of one mode, or of the SSL-only backbone, on the whole test split.
 
-Usage: python -m stages.evaluate MODE
+What their training told of itself goes along to the report. Usage: python -m stages.evaluate MODE
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def main(mode: str, params: Params) -> None:
     device = pick_device()
     train, test = (load_split(prepared_path(params.dataset), name, device) for name in ("train", "test"))
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
-    for folder in (runs[0].model.parent, runs[0].log.parent):
+    for folder in (runs[0].model.parent, runs[0].logs.parent):
         remove_other_seeds(folder, params.seeds)
     shutil.rmtree(runs[0].results.parent, ignore_errors=True)  # seeds that are no longer asked for
     for run in runs:
         results = evaluate(run, train, test, params.evaluate, device)
         write_json(run.results, results)
+        hand_on_logs(run)
         shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
         print(f"{mode}, seed {run.seed}: {shown}, on {len(test)} images", flush=True)
 
@@ -63,6 +64,17 @@ def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torc
         results["confusion"] = confusion(labels, probabilities.argmax(axis=1), num_classes).tolist()
         write_predictions(run.predictions, probabilities, labels, test.ids.numpy())
     return results
+
+
+def hand_on_logs(run: Run) -> None:
+    """Copy what the training runs of a mode told of themselves to where the report looks."""
+    for part in run.parts:
+        source = run.logs / part.stage
+        if not source.is_dir():
+            raise CheckpointError(
+                f"{source} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
+            )
+        shutil.copytree(source, run.told / part.stage)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,41 @@
-"""``python -m stages.pretrain SEED``: self-supervised pretraining of the backbone on all training images."""
+"""Stage pretrain: self-supervised pretraining, on all training images, of the arms' backbone or of a teacher.
+
+Usage: python -m stages.pretrain NAME SEED, where NAME is pretrained or teacher
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from fkt.data.keys import seeded
 from fkt.errors import reported
 from fkt.params import Params, load_params
-from fkt.runs import PRETRAINED
+from fkt.runs import MADE_OF, PRETRAINED, TEACHER, Run
 from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
-from fkt.training.plan import plan_ssl, plan_supervised
-from fkt.training.session import open_session
+from fkt.training.plan import plan_distill, plan_ssl
+from fkt.training.session import Session, open_session
 from fkt.views.loader import Loader
 
 SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
+TEACHER_SECTIONS = (
+    "dataset",
+    "budget",
+    "augment",
+    "model.stem",
+    "model.weights",
+    "distill.teacher",
+    "distill.teacher_width",
+    "distill.teacher_share",
+    "ssl",
+    "pretrain",
+)
 
 
-def main(seed: int, params: Params) -> None:
+def main(name: str, seed: int, params: Params) -> None:
     """Train L_SSL alone and keep the backbone."""
-    session = open_session(params, PRETRAINED, seed)
+    session = open_session(params, name, seed)
     with seeded(seed, "method"):
         method = build_method(
             params.ssl, session.fresh_backbone(), setting_of(session.train, params.pretrain.batch_size)
@@ -37,25 +52,37 @@ def main(seed: int, params: Params) -> None:
         device=session.device,
         judged=session.judged,
     )
+    share = params.distill.teacher_share if name == TEACHER else 1.0
     plan = plan_ssl(
         params.pretrain,
         params.budget,
         num_images=len(session.train),
         passes_per_image=method.online_passes,
-        passes=params.budget.passes * params.budget.pretrain_share,
+        passes=params.budget.passes * params.budget.pretrain_share * share,
         target_passes=method.target_passes,
     )
-    # What pretraining leaves for fine-tuning is checked before an hour is spent on it.
-    plan_supervised(
-        params.finetune,
-        params.budget,
-        num_images=len(session.train),
-        num_labelled=len(session.labelled),
-        spent_passes=plan.image_passes,
-    )
-    session.train_model(Pretrain(method), loader, plan, SECTIONS)
+    check_what_is_left(session, plan.image_passes)
+    session.train_model(Pretrain(method), loader, plan, TEACHER_SECTIONS if name == TEACHER else SECTIONS)
+
+
+def check_what_is_left(session: Session, spent_passes: int) -> None:
+    """Plan what comes after pretraining before an hour is spent on it. Raises ParamsError where nothing is left."""
+    params, mine = session.params, session.run.mode
+    for mode in params.arms:
+        if mine not in MADE_OF[mode]:
+            continue
+        spent = spent_passes
+        if mine == TEACHER:
+            spent += plan_distill(
+                params.distill, params.budget, num_images=len(session.train), spent_passes=spent
+            ).image_passes
+        session.plan_on_labels(Run(params.dataset, mode, session.run.seed).section, spent)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=[PRETRAINED, TEACHER])
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
     with reported():
-        main(int(sys.argv[1]), load_params())
+        main(arguments.name, arguments.seed, load_params())

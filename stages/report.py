@@ -11,22 +11,25 @@ from pathlib import Path
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.report import plot_data
-from fkt.report.arms import read_arms, read_meta, read_pretrained
+from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained
 from fkt.report.confusion_figure import draw_confusion
 from fkt.report.drawn_maps import read_maps
 from fkt.report.figures import draw_accuracy, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.report import Findings, headline, render
 from fkt.report.summary import ORDER, compare_arms, summarize
-from fkt.runs import FIGURES, METRICS, PRETRAINED
+from fkt.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes
 
 
 def main(params: Params) -> None:
     """Write everything under metrics/ that a person or ``dvc metrics`` and ``dvc plots`` read."""
-    modes = sorted(params.modes, key=ORDER.index)
+    remove_other_modes(params.modes)
+    modes = sorted(params.arms, key=ORDER.index)
     arms = read_arms(params.dataset, list(modes), params.seeds)
-    pretrained = read_pretrained(params.dataset, params.seeds) if "representational" in modes else []
-    findings = Findings(params, read_meta(params.dataset), arms, pretrained, compare_arms(arms, params.report))
+    pretrained = read_pretrained(params.dataset, params.seeds) if PRETRAINED in params.modes else []
+    clusters = read_clusters(params.dataset, params.seeds) if "distilled" in modes else []
+    comparisons = compare_arms(arms, params.report)
+    findings = Findings(params, read_meta(params.dataset), arms, pretrained, clusters, comparisons)
     classes = findings.meta["classes"]
     drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]
 

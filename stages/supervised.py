@@ -7,7 +7,6 @@ import sys
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Supervised
-from fkt.training.plan import plan_supervised
 from fkt.training.session import open_session
 
 SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "supervised")
@@ -17,9 +16,7 @@ def main(seed: int, params: Params) -> None:
     """Train on the labelled images alone, for as many image passes as the other arms get."""
     session = open_session(params, "supervised", seed)
     classifier = session.fresh_classifier(session.fresh_backbone())
-    plan = plan_supervised(
-        params.supervised, params.budget, num_images=len(session.train), num_labelled=len(session.labelled)
-    )
+    plan = session.plan_on_labels("supervised")
     loader = session.labelled_loader(params.supervised.batch_size)
     session.train_model(Supervised(classifier, session.supervised_loss()), loader, plan, SECTIONS)
 

@@ -112,7 +112,7 @@ def make_project(root: Path) -> Project:
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", "dvc.lock"))
         else:
             shutil.copy(source, root / name)
     (root / ".dvc").mkdir()

@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("fkt", "stages")
+PIPELINE = ("dvc.yaml", "stages/dvc.yaml")
 
 
 def module_path(module: str) -> Path | None:
@@ -87,9 +88,9 @@ def imported_files(module: str) -> set[Path]:
 
 
 def stage_definitions() -> dict[str, dict[str, Any]]:
-    """The stages of dvc.yaml by name; a matrix stage is one entry."""
-    content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    return {name: stage.get("do", stage) for name, stage in content["stages"].items()}
+    """The stages of all pipeline files by name; a matrix stage is one entry."""
+    contents = [yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in PIPELINE]
+    return {name: stage for content in contents for name, stage in content["stages"].items()}
 
 
 def stage_module(stage: dict[str, Any]) -> str:
@@ -123,7 +124,7 @@ def main(names: list[str]) -> None:
     stages = stage_definitions()
     for name in names or stages:
         if name not in stages:
-            sys.exit(f"error: dvc.yaml has no stage '{name}'; it has: {', '.join(stages)}")
+            sys.exit(f"error: the pipeline has no stage '{name}'; it has: {', '.join(stages)}")
         print(f"  {name}:\n    deps:")
         print("\n".join(f"      - {dep}" for dep in as_deps(imported_files(stage_module(stages[name])))))
 

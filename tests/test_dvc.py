@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: stages, paths and parameters agree."""
+"""The pipeline files against the code: stages, paths and parameters agree."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import importlib
 from typing import get_args
 
 import pytest
+import yaml
 
 from fkt.params import Mode, load_params
 from fkt.report.summary import ORDER
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
+from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER, TRAINED_BY, Run, maps_path, prepared_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 
 STAGES = stage_definitions()
-TRAINING = {stage: mode for mode, stage in TRAINED_BY.items()}
+TRAINING = {stage: name for name, stage in TRAINED_BY.items()}
 
 
 def listed(names: list[object]) -> set[str]:
@@ -24,7 +25,23 @@ def listed(names: list[object]) -> set[str]:
 
 def test_a_mode_is_known_to_params_to_runs_and_to_the_report() -> None:
     modes = set(get_args(Mode))
-    assert modes == set(ORDER) == set(TRAINED_BY) - {PRETRAINED}
+    assert modes == {*ORDER, PRETRAINED} == set(MADE_OF)
+    assert {name for parts in MADE_OF.values() for name in parts} == set(TRAINED_BY)
+
+
+def test_training_stages_are_apart_so_that_dvc_repro_runs_those_that_modes_need() -> None:
+    def stages(name: str) -> dict[str, dict[str, object]]:
+        content = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["stages"]
+        assert isinstance(content, dict)
+        return content
+
+    trainers = stages("stages/dvc.yaml")
+    assert set(trainers) == set(TRAINING)
+    assert all(stage["wdir"] == ".." for stage in trainers.values())
+    asked = [dep for stage in stages("dvc.yaml").values() for dep in stage["deps"]]
+    for dep in asked:
+        if dep.startswith(("models", "metrics/logs")):
+            assert "${item.mode}" in dep, f"{dep} would have every mode trained"
 
 
 def test_each_stage_is_a_file_of_its_name() -> None:
@@ -38,7 +55,7 @@ def test_each_stage_is_a_file_of_its_name() -> None:
 @pytest.mark.parametrize("stage", sorted(TRAINING))
 def test_a_training_stage_writes_where_runs_are_kept(stage: str) -> None:
     run = Run("", TRAINING[stage], 7)
-    expected = {str(path).replace("s7", "s${item.seed}") for path in (run.model, run.log)}
+    expected = {str(path).replace("s7", "s${item.seed}") for path in (run.model, *run.log_folders)}
     assert listed(STAGES[stage]["outs"]) == expected
     assert STAGES[stage]["matrix"] == {"seed": "${seeds}"}
     assert str(prepared_path("${dataset}")) in listed(STAGES[stage]["deps"])
@@ -46,21 +63,36 @@ def test_a_training_stage_writes_where_runs_are_kept(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", sorted(TRAINING))
 def test_a_training_stage_depends_on_the_params_that_its_fingerprint_holds(stage: str) -> None:
-    sections = importlib.import_module(f"stages.{stage}").SECTIONS
-    assert {str(name).split(".")[0] for name in STAGES[stage]["params"]} == set(sections)
-    assert sections[-1] == stage
+    module = importlib.import_module(stage_module(STAGES[stage]))
+    sections = module.TEACHER_SECTIONS if TRAINING[stage] == TEACHER else module.SECTIONS
+    assert {name.split(".")[0] for name in STAGES[stage]["params"]} == {name.split(".")[0] for name in sections}
+    for name in sections:
+        assert "." not in name or name in STAGES[stage]["params"]
+    assert sections[-1] == Run("", TRAINING[stage], 0).section
 
 
-def test_finetune_starts_from_the_pretrained_backbone_of_its_seed() -> None:
-    model = Run("digits", PRETRAINED, 7).model
-    assert str(model).replace("s7", "s${item.seed}") in listed(STAGES["finetune"]["deps"])
+@pytest.mark.parametrize(
+    ("stage", "start"),
+    [
+        ("finetune", PRETRAINED),
+        ("frozen", PRETRAINED),
+        ("distill", TEACHER),
+        ("finetune-distilled", STUDENT),
+    ],
+)
+def test_a_stage_starts_from_the_backbone_of_its_seed(stage: str, start: str) -> None:
+    model = Run("digits", start, 7).model
+    assert str(model).replace("s7", "s${item.seed}") in listed(STAGES[stage]["deps"])
+    if stage != "distill":
+        assert Run("digits", TRAINING[stage], 7).start == model
 
 
 def test_evaluation_and_maps_are_where_the_report_looks() -> None:
-    assert listed(STAGES["evaluate"]["outs"]) == {str(Run("", "${item.mode}", 0).results.parent)}
+    run = Run("", "${item.mode}", 0)
+    assert {str(run.model.parent), str(run.logs.parent)} <= listed(STAGES["evaluate"]["deps"])
+    assert listed(STAGES["evaluate"]["outs"]) == {str(run.results.parent)}
     assert listed(STAGES["cam"]["outs"]) == {str(maps_path("${item.mode}"))}
-    assert listed(STAGES["evaluate-pretrained"]["outs"]) == {str(Run("", PRETRAINED, 0).results.parent)}
-    assert listed(STAGES["cam-pretrained"]["outs"]) == {str(maps_path(PRETRAINED))}
+    assert {str(run.results.parents[1]), str(maps_path("x").parent)} <= listed(STAGES["report"]["deps"])
 
 
 def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:

@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "evaluation": GROUND | {"data", "models"},
     "report": GROUND | {"data"},
     "preset": {"params", "errors"},
+    "clusters": {"data", "errors"},
     "classify": {"data", "raw", "models", "errors"},
 }
 """The one direction: stages -> report, evaluation, training -> ssl -> models, views -> data -> params, runs, errors."""

@@ -39,7 +39,7 @@ def write_params(root: Path, size: int) -> None:
 def test_the_example_method_is_one_file_and_one_entry_and_trains(project: Project) -> None:
     write_params(project.root, 64)
     project.python("stages.prepare")
-    unregistered = project.python("stages.pretrain", "0", check=False)
+    unregistered = project.python("stages.pretrain", "pretrained", "0", check=False)
     assert unregistered.returncode == 1
     assert "'uniformity' has a section but no entry in METHODS" in unregistered.stderr
 
@@ -51,8 +51,8 @@ def test_the_example_method_is_one_file_and_one_entry_and_trains(project: Projec
 
     write_params(project.root, 64)
     for stage, mode in (("pretrain", "pretrained"), ("joint", "functional")):
-        project.python(f"stages.{stage}", "0")
-        log = project.root / "metrics/logs" / mode / "s0"
+        project.python(f"stages.{stage}", *(["pretrained"] if stage == "pretrain" else []), "0")
+        log = project.root / "metrics/logs" / mode / "s0" / stage
         assert json.loads((log / "cost.json").read_text())["warnings"] == []
         header, *rows = (log / "curve.csv").read_text().splitlines()
         first, last = (float(row.split(",")[header.split(",").index("spread")]) for row in (rows[0], rows[-1]))

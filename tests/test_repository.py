@@ -15,9 +15,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import Project
+from tests.imports import stage_definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+TRAINERS = "stages/dvc.yaml"
 
 
 def files() -> list[Path]:
@@ -87,8 +89,7 @@ def test_outputs_of_dvc_and_raw_data_are_not_in_git() -> None:
 def test_git_ignores_every_cached_output_so_that_dvc_adds_no_pattern() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("this copy of the project is no git repository")
-    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    entries = [out for stage in content["stages"].values() for out in stage.get("outs") or []]
+    entries = [out for stage in stage_definitions().values() for out in stage.get("outs") or []]
     outs = [out for out in entries if isinstance(out, str)]  # the others have cache: false, and git keeps them
     assert len(outs) >= 8
     for out in outs:
@@ -198,12 +199,12 @@ def test_the_tools_of_pre_commit_are_those_of_make_check() -> None:
         assert tool in pins("requirements-dev.txt")
 
 
-def test_dvc_accepts_dvc_yaml_and_its_stages_are_those_of_the_params(project: Project) -> None:
-    listed = project.dvc("stage", "list", "--name-only").stdout.split()
+def test_dvc_accepts_the_pipeline_and_its_stages_are_those_of_the_params(project: Project) -> None:
+    listed = project.dvc("stage", "list", "--all", "--name-only").stdout.split()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for stage in ("pretrain", "finetune", "supervised", "joint"):
-        assert [name for name in listed if name.startswith(f"{stage}@")] == [
-            f"{stage}@{seed}" for seed in params["seeds"]
+        assert [name for name in listed if name.startswith(f"{TRAINERS}:{stage}@")] == [
+            f"{TRAINERS}:{stage}@{seed}" for seed in params["seeds"]
         ]
     for stage in ("evaluate", "cam"):
         assert [name for name in listed if name.startswith(f"{stage}@")] == [

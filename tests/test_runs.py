@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fkt.runs import remove_other_seeds
+import pytest
+
+from fkt.runs import Run, maps_path, remove_other_modes, remove_other_seeds
 
 
 def test_only_the_folders_of_seeds_that_are_not_asked_for_are_removed(tmp_path: Path) -> None:
@@ -14,3 +16,16 @@ def test_only_the_folders_of_seeds_that_are_not_asked_for_are_removed(tmp_path: 
     remove_other_seeds(tmp_path, [0, 17])
     assert {path.name for path in tmp_path.iterdir()} == {"s0", "s17", "sketches", "s3"}
     remove_other_seeds(tmp_path / "absent", [0])
+
+
+def test_only_results_and_maps_of_modes_that_are_not_asked_for_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for mode in ("supervised", "functional"):
+        for path in (Run("digits", mode, 0).results, maps_path(mode)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("kept?")
+    remove_other_modes(["pretrained", "functional"])
+    left = {str(path) for path in Path("metrics").rglob("*") if path.is_file()}
+    assert left == {"metrics/runs/functional/s0.json", "metrics/maps/functional.npz"}

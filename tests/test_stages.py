@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from fkt.errors import CorruptData, ParamsError
+from fkt.models.checkpoint import load_backbone
+from fkt.models.flops import forward_flops
 from fkt.params import Params, load_params, parse_params
-from fkt.runs import FIGURES, PRETRAINED, Run
+from fkt.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
 from tests import fakes
 from tests.conftest import ROOT
 
+ALL = list(MADE_OF)
+PIXELS = torch.zeros(1, 1, 16, 16)
 SMALL: dict[str, Any] = {
     "seeds": [0, 1],
     "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
@@ -24,7 +31,8 @@ SMALL: dict[str, Any] = {
     "budget": {"passes": 6, "checks": 2},
     "model": {"backbone": "resnet10", "width": 16},
     "ssl": {"simclr": {"projector_hidden": 16, "projector_size": 8}},
-    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint")},
+    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint", "frozen")},
+    "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
     "cam": {"images": 2, "candidates": 8},
     "report": {"bootstrap_samples": 100},
@@ -55,16 +63,37 @@ def write_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[d
     return write
 
 
+def trainers(params: Params, seed: int) -> dict[str, Callable[[], None]]:
+    """What trains each model."""
+    from stages import distill, finetune, frozen, joint, pretrain, supervised
+
+    return {
+        PRETRAINED: lambda: pretrain.main(PRETRAINED, seed, params),
+        TEACHER: lambda: pretrain.main(TEACHER, seed, params),
+        STUDENT: lambda: distill.main(seed, params),
+        "supervised": lambda: supervised.main(seed, params),
+        "frozen": lambda: frozen.main(seed, params),
+        "representational": lambda: finetune.main("representational", seed, params),
+        "distilled": lambda: finetune.main("distilled", seed, params),
+        "functional": lambda: joint.main(seed, params),
+    }
+
+
+def train(params: Params, seed: int) -> None:
+    """Train the models that the listed modes are made of, each once."""
+    for name in dict.fromkeys(part for mode in params.modes for part in MADE_OF[mode]):
+        trainers(params, seed)[name]()
+
+
 def run_stages(params: Params) -> None:
     """What dvc.yaml runs, in its order."""
-    from stages import cam, evaluate, finetune, joint, prepare, pretrain, report, supervised, views
+    from stages import cam, evaluate, prepare, report, views
 
     prepare.main(params)
     views.main(params)
     for seed in params.seeds:
-        for stage in (pretrain, finetune, supervised, joint):
-            stage.main(seed, params)
-    for mode in [*params.modes, PRETRAINED]:
+        train(params, seed)
+    for mode in params.modes:
         evaluate.main(mode, params)
         cam.main(mode, params.seeds[0], params)
     report.main(params)
@@ -97,39 +126,98 @@ def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
     summary = json.loads(Path("metrics/summary.json").read_text())
     meta = json.loads((Path("data") / dataset / "meta.json").read_text())
     assert set(params.modes) <= set(summary)
-    for mode in params.modes:
+    for mode in params.arms:
         results = json.loads(Run(dataset, mode, 0).results.read_text())
         assert results["num_test"] == sum(meta["counts"]["test"])
         assert 0 <= summary[mode]["accuracy"] <= 1
     report = Path("metrics/report.md").read_text()
-    assert all(mode in report for mode in params.modes)
+    assert all(mode in report for mode in params.arms)
     for name in ("views", "accuracy", "curves", "confusion", "maps"):
         assert (FIGURES / f"{name}.png").stat().st_size > 5000
     said = capsys.readouterr().out
     assert all(name in said for name in broken), "what was left out is named"
 
 
-def test_the_arms_share_initialization_labels_and_budget(write_params: Callable[[dict[str, Any]], Params]) -> None:
+def test_the_arms_share_initialization_labels_and_selection(write_params: Callable[[dict[str, Any]], Params]) -> None:
     from fkt.training.session import open_session
-    from stages import finetune, joint, prepare, pretrain, supervised
+    from stages import prepare
 
-    params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 1}})
+    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "modes": ALL})
     prepare.main(params)
-    sessions = [open_session(params, mode, 0) for mode in params.modes]
-    first = sessions[0]
-    for session in sessions[1:]:
+    first = open_session(params, "supervised", 0)
+    for mode in (*params.arms, STUDENT):
+        session = open_session(params, mode, 0)
         assert session.labelled.equal(first.labelled)
         mine, other = session.fresh_backbone().state_dict(), first.fresh_backbone().state_dict()
         assert all(mine[name].equal(tensor) for name, tensor in other.items())
         assert session.keep == first.keep
-    for stage in (pretrain, finetune, supervised, joint):
-        stage.main(0, params)
-    spent = {}
-    for mode in (PRETRAINED, *params.modes):
-        spent[mode] = json.loads((Run("digits", mode, 0).log / "cost.json").read_text())["image_passes"]
-    budget = params.budget.passes * len(first.train)
-    spent["representational"] += spent.pop(PRETRAINED)
-    assert all(abs(passes - budget) <= 1.5 * 16 for passes in spent.values()), spent
+    same = params.model_copy(update={"distill": params.distill.model_copy(update={"teacher": "resnet10"})})
+    teacher = open_session(same, TEACHER, 0).fresh_backbone().state_dict()
+    assert teacher.keys() == first.fresh_backbone().state_dict().keys()
+    assert not teacher["conv1.weight"].equal(first.fresh_backbone().state_dict()["conv1.weight"]), "a start of its own"
+
+
+def test_all_modes_are_trained_on_the_same_budget_and_reported(
+    write_params: Callable[[dict[str, Any]], Params], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = {"prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20}, "budget": {"passes": 9}}
+    params = write_params(tiny | {"modes": ALL})
+    run_stages(params)
+    meta = json.loads(Path("data/digits/meta.json").read_text())
+    num_train = sum(meta["counts"]["train"])
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert set(ALL) < set(summary) and len(summary) == len(ALL) + 10, "every two of five arms are compared"
+    for mode in params.arms:
+        assert summary[mode]["image_passes"] == pytest.approx(params.budget.passes * num_train, abs=1.5 * 16), mode
+
+    run = Run("digits", "distilled", 0)
+    costs = {part.mode: json.loads((run.logs / part.stage / "cost.json").read_text()) for part in run.parts}
+    assert summary["distilled"]["gflops"] == pytest.approx(_total("distilled", params), rel=1e-6)
+    models = {name: load_backbone(Run("digits", name, 0).model)[0] for name in (TEACHER, STUDENT)}
+    forward = {name: forward_flops(model, PIXELS) for name, model in models.items()}
+    assert forward[TEACHER] > 1.5 * forward[STUDENT]
+    assert costs[TEACHER]["flops"] == 3 * forward[TEACHER] * costs[TEACHER]["image_passes"]
+    labelling = forward[TEACHER] * num_train
+    assert costs[STUDENT]["flops"] == 3 * forward[STUDENT] * costs[STUDENT]["image_passes"] + labelling
+    frozen = json.loads((Run("digits", "frozen", 0).logs / "frozen" / "cost.json").read_text())
+    assert frozen["flops"] == forward[STUDENT] * frozen["image_passes"], "forward alone"
+
+    backbones = [Run("digits", name, 0).model for name in (PRETRAINED, "frozen", STUDENT)]
+    before, after, student = (load_file(folder / "weights.safetensors") for folder in backbones)
+    assert all(after[f"backbone.{name}"].equal(tensor) for name, tensor in before.items()), "not one bit has moved"
+    assert not any(name.startswith("head") for name in student) and student.keys() == before.keys()
+    page = Path("metrics/report.md").read_text()
+    assert "- **Teacher**: resnet18, 16 channels wide; its features of the training images in 6 clusters" in page
+    stages = r"- distilled: pretrain-teacher [23]\.\d \(.+\), distill [23]\.\d \(.+\), finetune-distilled [23]\.\d \("
+    assert re.search(stages, page) and "frozen arm's own go forward alone" in page
+    for name in ("accuracy", "curves", "confusion", "maps"):
+        assert (FIGURES / f"{name}.png").stat().st_size > 5000
+    assert "6 clusters of " in capsys.readouterr().out
+
+
+def _total(mode: str, params: Params) -> float:
+    """GFLOPs of an arm, mean over seeds."""
+    runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
+    costs = [json.loads((run.logs / part.stage / "cost.json").read_text()) for run in runs for part in run.parts]
+    return float(sum(cost["flops"] for cost in costs)) / len(runs) / 1e9
+
+
+def test_no_backbone_that_precedes_the_labels_depends_on_them(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import prepare
+
+    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 10}, "budget": {"passes": 3}}
+    params = write_params(small | {"modes": ["frozen", "distilled"]})
+    prepare.main(params)
+    found = []
+    for shift in (0, 3):
+        labels = np.load("data/digits/labels.npy")
+        np.save("data/digits/labels.npy", (labels + shift) % 10)
+        train(params, 0)
+        names = (PRETRAINED, TEACHER, STUDENT)
+        found.append([(Run("digits", name, 0).model / "weights.safetensors").read_bytes() for name in names])
+    assert found[0] == found[1]
 
 
 def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
@@ -138,7 +226,7 @@ def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[
     prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
     params = write_params({"labels": {"per_class": 500}, "joint": {"batch_size": 4096}})
     with pytest.raises(ParamsError) as stopped:
-        pretrain.main(0, params)
+        pretrain.main(PRETRAINED, 0, params)
     assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
     assert not Path("models").exists()
 
@@ -146,13 +234,13 @@ def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[
 def test_ssl_labels_beyond_the_budget_are_found_before_anything_trains(
     write_params: Callable[[dict[str, Any]], Params],
 ) -> None:
-    from stages import joint, prepare, pretrain
+    from stages import prepare
 
     prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
     params = write_params({"ssl": {"method": "supcon", "label_fraction": 0.5}})
-    for stage in (pretrain, joint):
+    for name in (PRETRAINED, "functional"):
         with pytest.raises(ParamsError, match="ssl.label_fraction: 0.5 is .* the label budget grants 2"):
-            stage.main(0, params)
+            trainers(params, 0)[name]()
     assert not Path("models").exists()
 
 
@@ -183,7 +271,7 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
     for objective in (Pretrain, Functional):
         compute = objective.loss
         monkeypatch.setattr(objective, "loss", lambda self, batch, run=compute: seen.append(batch) or run(self, batch))
-    pretrain.main(0, params)
+    pretrain.main(PRETRAINED, 0, params)
     pretrained = len(seen)
     joint.main(0, params)
     assert 0 < pretrained < len(seen)
@@ -197,7 +285,7 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
             assert torch.equal(batch.labels, truth[ids])
         else:
             assert batch.images is not None and (batch.labels >= 0).all()
-    curve = (Run("digits", PRETRAINED, 0).log / "curve.csv").read_text().splitlines()
+    curve = (Run("digits", PRETRAINED, 0).logs / "pretrain" / "curve.csv").read_text().splitlines()
     assert "eliminated" in curve[0].split(",")
 
 
@@ -207,7 +295,7 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from fkt.views import loader
-    from stages import finetune, joint, prepare, pretrain, supervised, views
+    from stages import prepare, views
 
     small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 0.5, "checks": 1}}
     judging = small | {
@@ -217,9 +305,9 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
     }
     prepare.main(write_params(small))
     params = write_params(judging)
-    for stage in (pretrain, joint):
+    for name in (PRETRAINED, "functional"):
         with pytest.raises(ParamsError, match="data/digits was prepared without; set prepare.masks: saliency or files"):
-            stage.main(0, params)
+            trainers(params, 0)[name]()
     with pytest.raises(ParamsError, match="was prepared without"):
         views.main(params)
     prepare.main(params)
@@ -234,15 +322,15 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
 
     monkeypatch.setattr(loader, "_augment", watched)
     seen = {}
-    for stage in (pretrain, joint, finetune, supervised):
+    for name in (PRETRAINED, "functional", "representational", "supervised"):
         given.clear()
-        stage.main(0, params)
-        seen[stage.__name__.removeprefix("stages.")] = list(given)
-    for name in ("pretrain", "joint"):
+        trainers(params, 0)[name]()
+        seen[name] = list(given)
+    for name in (PRETRAINED, "functional"):
         shares = seen[name]
         assert shares and None not in shares
         assert 0.4 < sum(shares) / len(shares) < 0.6, "half of the images are judged"
-    assert set(seen["finetune"]) == set(seen["supervised"]) == {None}
+    assert set(seen["representational"]) == set(seen["supervised"]) == {None}
 
 
 def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
@@ -250,10 +338,13 @@ def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_star
 ) -> None:
     from stages import prepare, pretrain
 
-    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}})
+    changes = {"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}}
+    params = write_params(changes)
     prepare.main(params)
-    with pytest.raises(ParamsError, match="leaves nothing to fine-tune with"):
-        pretrain.main(0, params)
+    with pytest.raises(ParamsError, match="leaves nothing for finetune"):
+        pretrain.main(PRETRAINED, 0, params)
+    with pytest.raises(ParamsError, match="leaves nothing for distill"):
+        pretrain.main(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
     assert not Path("models").exists()
 
 

@@ -18,10 +18,11 @@ from fkt.errors import CheckpointError
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import Model
-from fkt.runs import PRETRAINED
+from fkt.runs import BACKBONES_ALONE
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
+REMEDY = "run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,17 @@ def load_card(folder: Path) -> Card:
     if not path.is_file():
         inside = sorted(str(found.parent) for found in folder.glob(f"*/{CARD}"))
         hint = f"; did you mean {inside[0]}?" if inside else ""
-        raise CheckpointError(f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout' to restore it{hint}")
+        raise CheckpointError(
+            f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it{hint}"
+        )
     return Card(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def load_classifier(folder: Path, device: torch.device | str = "cpu") -> tuple[Classifier, Card]:
     """Load a classifier, in eval mode. Raises CheckpointError where a tensor is missing, unknown or misshapen."""
     card = load_card(folder)
-    if card.mode == PRETRAINED:
-        raise CheckpointError(f"{folder} is an SSL-pretrained backbone and knows no classes; give one of another mode")
+    if card.mode in BACKBONES_ALONE:
+        raise CheckpointError(f"{folder} is a backbone without classifier and knows no classes; give an arm's model")
     model = Classifier(_backbone(card), len(card.classes))
     transfer_weights(model, _read(folder))
     return model.to(device).eval(), card
@@ -121,5 +124,7 @@ def _backbone(card: Card) -> ResNet:
 def _read(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout' to restore it")
+        raise CheckpointError(
+            f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
+        )
     return load_file(path)

@@ -6,9 +6,11 @@ from fkt.params.methods import SimCLRParams
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
 from fkt.params.sections import (
     SSL,
+    Arm,
     Budget,
     Cam,
     CrossEntropy,
+    Distill,
     Evaluate,
     Joint,
     Labels,
@@ -23,10 +25,12 @@ from fkt.params.sections import (
 __all__ = [
     "PARAMS_FILE",
     "SSL",
+    "Arm",
     "Augment",
     "Budget",
     "Cam",
     "CrossEntropy",
+    "Distill",
     "Evaluate",
     "Foreign",
     "GradNormParams",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -37,8 +37,11 @@ Dataset = Literal[
 ]
 TREES = ("intel", "imagenet100", "folder")
 """Those of which each image is a file that is used whole."""
-Mode = Literal["supervised", "representational", "functional"]
+Arm = Literal["supervised", "frozen", "representational", "distilled", "functional"]
+Mode = Literal["pretrained", Arm]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
+Width = Annotated[int, Field(ge=16)]
 T = TypeVar("T")
 
 
@@ -49,6 +52,12 @@ def _distinct(values: list[T]) -> list[T]:
     if repeated:
         raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
     return values
+
+
+def _some_arm(modes: list[Mode]) -> list[Mode]:
+    if modes == ["pretrained"]:
+        raise ValueError(f"a backbone without classifier is nothing to compare; add {' or '.join(get_args(Arm))}")
+    return modes
 
 
 class Prepare(Frozen):
@@ -107,8 +116,8 @@ class Budget(Frozen):
 class Model(Frozen):
     """The backbone, the same in every arm."""
 
-    backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"]
-    width: Annotated[int, Field(ge=16)]
+    backbone: Backbone
+    width: Width
     """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
     corrupt memory at odd batch sizes."""
     stem: Literal["small", "imagenet"]
@@ -256,6 +265,25 @@ class Joint(Training):
     backward pass does, trains nothing, and changes nothing that is trained."""
 
 
+class Distill(Training):
+    """Cluster-based transfer (Jigsaw++, arXiv:1805.00385): a teacher is pretrained as ``pretrain`` says, its features
+    of the training images are clustered, and a fresh backbone learns to tell the clusters apart: the training of this
+    section. Fine-tuning then goes as ``finetune`` says."""
+
+    teacher: Backbone
+    """The teacher's network, deeper than model.backbone where the transfer is to pay."""
+    teacher_width: Width
+    """Channels of its first stage; stem and initial weights are those of the model section."""
+    teacher_share: Fraction
+    """Share of the passes before the labels (budget.pretrain_share) that the teacher gets, the student the rest."""
+    clusters: Annotated[int, Field(ge=2)]
+    """K of k-means, the number of pseudo-classes."""
+    n_init: Count
+    """Starts of k-means, of which the best is kept."""
+    max_iter: Count
+    """Iterations of each start, at most."""
+
+
 class Evaluate(Frozen):
     """How a model is scored on the test images."""
 
@@ -304,8 +332,9 @@ class Params(Frozen):
     """lambda in L = L_CE + lambda * L_SSL (arXiv:2304.01354, Eq. 5); 0 leaves the supervised gradient."""
     seeds: Annotated[list[Seed], AfterValidator(_distinct)]
     """Repeats: they set the initialization, the labelled subset, the order and the views, never the test split."""
-    modes: Annotated[list[Mode], AfterValidator(_distinct)]
-    """The arms that are compared."""
+    modes: Annotated[list[Mode], AfterValidator(_distinct), AfterValidator(_some_arm)]
+    """The arms that are compared, and thereby all that is trained. ``pretrained`` is no arm: it adds probes and
+    class-free maps of the SSL-only backbone."""
     selection: Literal["auto", "validation", "last"]
     """Which epoch is kept: the best on validation images or the last; auto is the last where there are fewer
     labelled images than validation images, which would be labels through the back door."""
@@ -320,9 +349,21 @@ class Params(Frozen):
     finetune: Training
     supervised: Training
     joint: Joint
+    frozen: Training
+    distill: Distill
     evaluate: Evaluate
     cam: Cam
     report: Report
+
+    @property
+    def arms(self) -> list[Arm]:
+        """The modes that end in a classifier, in the order of params.yaml."""
+        return [mode for mode in self.modes if mode != "pretrained"]
+
+    @property
+    def teacher(self) -> Model:
+        """The backbone that the distilled arm learns from."""
+        return self.model.model_copy(update={"backbone": self.distill.teacher, "width": self.distill.teacher_width})
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Params:
@@ -340,6 +381,12 @@ class Params(Frozen):
                 f"prepare.masks: files need a dataset that is a tree of image files ({', '.join(TREES)}), which "
                 f"{self.dataset} is not; set prepare.masks: saliency"
             )
-        if self.model.weights == "imagenet" and self.prepare.channels != 3:
-            raise ValueError("model.weights: imagenet need prepare.channels: 3")
+        if self.model.weights == "imagenet":
+            if self.prepare.channels != 3:
+                raise ValueError("model.weights: imagenet need prepare.channels: 3")
+            if "distilled" in self.modes and (self.distill.teacher == "resnet10" or self.distill.teacher_width != 64):
+                raise ValueError(
+                    "model.weights: imagenet are the teacher's too, and need distill.teacher: resnet18, resnet34 or "
+                    "resnet50 and distill.teacher_width: 64"
+                )
         return self

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
-from fkt.runs import PRETRAINED, Run, prepared_path
+from fkt.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class Arm:
     """(N,)."""
     predicted: NDArray[np.int64]
     """(S, N) the most probable class, for each seed."""
+    stages: list[str]
+    """Names of the arm's training stages: what comes before the labels first, where there is such a thing."""
     costs: list[list[dict[str, Any]]]
-    """For each seed, the cost of each of its training runs: pretraining first, where the arm has one."""
+    """For each seed, the cost of each of these stages."""
     curves: pd.DataFrame
     """Rows of the learning curves with mode, seed and stage; passes count from the arm's first training run on."""
 
@@ -60,22 +62,23 @@ class Arm:
 
 def read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
     """Read all that a mode's runs left. Raises MissingResult, which names the stage that makes what is missing."""
-    runs = [Run(dataset, mode, seed) for seed in seeds]
-    predictions = [read_npz(run.predictions, f"evaluate@{mode}") for run in runs]
+    runs, evaluated = [Run(dataset, mode, seed) for seed in seeds], f"evaluate@{mode}"
+    predictions = [read_npz(run.predictions, evaluated) for run in runs]
     ids, labels = predictions[0]["ids"], predictions[0]["labels"]
     for run, prediction in zip(runs, predictions, strict=True):
         if not np.array_equal(prediction["ids"], ids):
             raise MissingResult(
-                f"{run.predictions} holds other test images than {runs[0].predictions}; run 'dvc repro evaluate@{mode}'"
+                f"{run.predictions} holds other test images than {runs[0].predictions}; run 'dvc repro {evaluated}'"
             )
     return Arm(
         mode=mode,
         seeds=seeds,
-        results=[read_json(run.results, f"evaluate@{mode}") for run in runs],
+        results=[read_json(run.results, evaluated) for run in runs],
         ids=ids,
         labels=labels,
         predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
-        costs=[[read_json(part.log / "cost.json", _trained(part)) for part in _parts(run)] for run in runs],
+        stages=[part.stage for part in runs[0].parts],
+        costs=[[read_json(run.told / part.stage / "cost.json", evaluated) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
     )
 
@@ -92,9 +95,14 @@ def read_arms(dataset: str, modes: list[str], seeds: list[int]) -> list[Arm]:
 
 
 def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """Read the probe scores of the SSL-only backbones; empty where they have not been evaluated."""
-    paths = [Run(dataset, PRETRAINED, seed).results for seed in seeds]
-    return [read_json(path, f"evaluate-{PRETRAINED}") for path in paths] if any(p.is_file() for p in paths) else []
+    """Read the probe scores of the SSL-only backbones. Raises MissingResult."""
+    return [read_json(Run(dataset, PRETRAINED, seed).results, f"evaluate@{PRETRAINED}") for seed in seeds]
+
+
+def read_clusters(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read, for each seed, whose features the distilled arm's clusters are and how they fell. Raises MissingResult."""
+    runs = [Run(dataset, "distilled", seed) for seed in seeds]
+    return [read_json(run.told / TRAINED_BY[STUDENT] / "clusters.json", f"evaluate@{run.mode}") for run in runs]
 
 
 def read_meta(dataset: str) -> dict[str, Any]:
@@ -102,20 +110,11 @@ def read_meta(dataset: str) -> dict[str, Any]:
     return read_json(prepared_path(dataset) / "meta.json", "prepare")
 
 
-def _parts(run: Run) -> list[Run]:
-    """The training runs that an arm is made of, in order."""
-    return [Run(run.dataset, PRETRAINED, run.seed), run] if run.mode == "representational" else [run]
-
-
 def _read_curve(run: Run) -> pd.DataFrame:
     """Read the learning curve of an arm, its training runs one after the other."""
     frames: list[pd.DataFrame] = []
-    for part in _parts(run):
-        frame = pd.read_csv(require(part.log / "curve.csv", _trained(part)))
+    for part in run.parts:
+        frame = pd.read_csv(require(run.told / part.stage / "curve.csv", f"evaluate@{run.mode}"))
         frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
         frames.append(frame.assign(mode=run.mode, seed=run.seed, stage=part.stage))
     return pd.concat(frames, ignore_index=True)
-
-
-def _trained(run: Run) -> str:
-    return f"{run.stage}@{run.seed}"

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from fkt.report.comparison import Comparison, distinguished
 from fkt.report.significance import holm, smallest_p
 
+MAX_OPEN = 3
+"""Differences that are not distinguished, up to which each has a sentence of its own."""
+
 
 def conclusion(comparisons: Sequence[Comparison], confidence: float) -> str:
     """Say in plain English what may and may not be concluded; accuracies in percentage points.
@@ -20,7 +23,12 @@ def conclusion(comparisons: Sequence[Comparison], confidence: float) -> str:
     told = distinguished(comparisons, confidence)
     rows = list(zip(comparisons, adjusted, told, strict=True))
     sentences = [_won(comparison, confidence, p) for comparison, p, clear in rows if clear]
-    sentences += [_open(comparison, confidence, p) for comparison, p, clear in rows if not clear]
+    unclear = [(comparison, p) for comparison, p, clear in rows if not clear]
+    if len(unclear) > MAX_OPEN:
+        pairs = ", ".join(f"{comparison.name_a} and {comparison.name_b}" for comparison, _ in unclear)
+        sentences.append(f"Not distinguished are {pairs}: how far they may differ is in the table of differences.")
+    else:
+        sentences += [_open(comparison, confidence, p) for comparison, p in unclear]
     if not all(told):
         sentences.append("A difference that is not distinguished is no proof that two arms are equal.")
     sentences.append(_rule(len(comparisons), confidence))

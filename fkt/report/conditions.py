@@ -1,8 +1,10 @@
-"""The conditions of a comparison in words: labels, selection, budget. Knows params and counts, no results."""
+"""The conditions of a comparison in words: labels, selection, budget, teacher. Knows params and counts, no scores."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from fkt.params import Budget, Joint, Labels
 
@@ -85,4 +87,15 @@ def budget_sentence(budget: Budget) -> str:
     return (
         f"{budget.passes:g} image passes (forward and backward through the backbone) per training image, unless "
         f"a section sets epochs; {100 * budget.pretrain_share:g} % of it before the labels where an arm pretrains"
+    )
+
+
+def teacher_sentence(clusters: Sequence[dict[str, Any]]) -> str:
+    """Say whose features the distilled arm's clusters are, and how they fell, as means over seeds."""
+    teacher = clusters[0]["teacher"]
+    used, entropy = (statistics.fmean(found[name] for found in clusters) for name in ("used", "entropy"))
+    return (
+        f"{teacher['backbone']}, {teacher['width']} channels wide; its features of the training images in "
+        f"{clusters[0]['clusters']} clusters, of which {used:g} have images; evenness of their sizes {entropy:.2f} "
+        "(entropy relative to equal sizes)"
     )

@@ -1,4 +1,4 @@
-"""The figure of the confusion matrices, one for each arm, side by side."""
+"""The figure of the confusion matrices, one for each arm."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ MAX_ANNOTATED = 12
 MAX_NAMED = 40
 """Classes up to which the axes name them."""
 NAME_LENGTH = 24
+COLUMNS = 3
+"""Matrices side by side; more arms go below."""
 
 
 def draw_confusion(arms: Sequence[Arm], classes: Sequence[str], title: str, path: Path) -> None:
@@ -28,8 +30,14 @@ def draw_confusion(arms: Sequence[Arm], classes: Sequence[str], title: str, path
     label_size = 0.07 * max(map(len, names), default=0)  # inches
     side = float(np.clip(0.4 * count, 2.4, 6.0))
     with style("white"):
-        figure = Figure(figsize=(side * len(arms) + label_size + 1.8, side + label_size + 1.2), layout="constrained")
-        grid = np.atleast_1d(figure.subplots(1, len(arms), sharey=True))
+        columns = min(len(arms), COLUMNS)
+        rows = -(-len(arms) // columns)
+        size = (side * columns + label_size + 1.8, (side + label_size + 0.4) * rows + 0.8)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+        for axes in grid[len(arms) :]:
+            axes.remove()
+        grid = grid[: len(arms)]
         for number, (axes, arm) in enumerate(zip(grid, arms, strict=True)):
             matrix = arm.confusion
             shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -48,12 +56,11 @@ def draw_confusion(arms: Sequence[Arm], classes: Sequence[str], title: str, path
                 linewidths=0.5 if annotated else 0,
             )
             hint = "" if named else f" ({count}, named in metrics/confusion.csv)"
-            axes.set(
-                title=arm.mode, xlabel=f"Predicted class{hint}", ylabel=f"Actual class{hint}" if number == 0 else ""
-            )
+            first = number % columns == 0
+            axes.set(title=arm.mode, xlabel=f"Predicted class{hint}", ylabel=f"Actual class{hint}" if first else "")
             axes.tick_params(axis="x", rotation=90 if label_size > 0.2 else 0)
             axes.tick_params(axis="y", rotation=0)
-        figure.colorbar(grid[-1].collections[0], ax=list(grid), label="Share of the actual class (%)", shrink=0.8)
+        figure.colorbar(grid[-1].collections[0], ax=grid, label="Share of the actual class (%)", shrink=0.8)
         figure.suptitle(f"{title}\nall test images, counted over {seeds_phrase(arms)}", fontsize=11)
         save_figure(figure, path)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fkt.report.run_files import read_npz
-from fkt.runs import PRETRAINED, maps_path
+from fkt.runs import maps_path
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DrawnMaps:
 
 def read_maps(mode: str) -> DrawnMaps:
     """Read the activation maps of a mode. Raises MissingResult."""
-    stored = read_npz(maps_path(mode), f"cam-{mode}" if mode == PRETRAINED else f"cam@{mode}")
+    stored = read_npz(maps_path(mode), f"cam@{mode}")
     return DrawnMaps(
         mode=mode,
         method=str(stored["method"]),

@@ -20,13 +20,20 @@ from fkt.report.arms import Arm
 from fkt.report.summary import metric
 from fkt.report.tables import percent
 
-PALETTE = {"supervised": "#0072B2", "representational": "#E69F00", "functional": "#009E73"}
+PALETTE = {
+    "supervised": "#0072B2",
+    "frozen": "#56B4E9",
+    "representational": "#E69F00",
+    "distilled": "#CC79A7",
+    "functional": "#009E73",
+}
 """Okabe and Ito's colors, which color-blind readers tell apart."""
 PANELS = {
     "val_accuracy": "Validation accuracy (%)",
     "val_loss": "Validation cross-entropy",
     "ce": "Training cross-entropy",
     "ssl": "Self-supervised loss",
+    "pseudo": "Cross-entropy on clusters",
 }
 DPI = 150
 
@@ -75,7 +82,7 @@ def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
     panels = [name for name in PANELS if name in frame and frame[name].notna().any()] + fusion.panels(frame)
     with style("whitegrid"):
         figure = Figure(figsize=(10, 3.2 * ((len(panels) + 1) // 2) + 0.8), layout="constrained")
-        grid = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flatten()
+        grid = list(figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).flat)
         for axes, name in zip(grid, panels, strict=False):
             if name in fusion.PANELS:
                 fusion.draw_panel(axes, frame, name, PALETTE[fusion.MODE], errorbar)
@@ -92,7 +99,7 @@ def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
                 ax=axes,
             )
             axes.set(xlabel="Image passes per training image", ylabel=PANELS[name], xlim=(0, None))
-            _mark_finetuning(axes, frame)
+            _mark_labels(axes, frame)
         for axes in grid[len(panels) :]:
             axes.remove()
         first = figure.axes[0]
@@ -100,7 +107,7 @@ def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
         legend = first.get_legend()
         assert legend is not None
         legend.remove()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(arms) + 1, frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 6), frameon=False)
         figure.align_ylabels()
         figure.suptitle(f"{title}\n{_spread_note(arms, 'lines', 'bands')}", fontsize=11)
         save_figure(figure, path)
@@ -123,13 +130,14 @@ def style(name: str) -> Iterator[None]:
         yield
 
 
-def _mark_finetuning(axes: mpl.axes.Axes, frame: pd.DataFrame) -> None:
-    """Mark where the labels come in after pretraining."""
-    spent = frame.loc[frame["stage"] == "pretrain", "passes"]
-    if len(spent):
-        axes.axvline(
-            spent.max(), color=PALETTE["representational"], linestyle=":", label="fine-tuning starts", zorder=1
-        )
+def _mark_labels(axes: mpl.axes.Axes, frame: pd.DataFrame) -> None:
+    """Mark where the labels come in, after pretraining: once where that is the same for all arms to within a step."""
+    before = frame[frame["ce"].isna()].groupby("mode", sort=False)["passes"].max()
+    alike = len(before) > 1 and before.max() - before.min() < 0.02 * frame["passes"].max()
+    for mode, passes in before.head(1 if alike else len(before)).items():
+        color = "0.4" if alike else PALETTE[str(mode)]
+        label = "labels come in" if alike else f"labels come in, {mode}"
+        axes.axvline(passes, color=color, linestyle=":", label=label, zorder=1)
 
 
 def _spread_note(arms: Sequence[Arm], center: str, around: str) -> str:

@@ -23,6 +23,7 @@ CURVE_COLUMNS = (
     "weight_ssl",
     "grad_cosine",
     "grad_norm_ratio",
+    "pseudo",
     "feature_std",
     "learning_rate",
 )

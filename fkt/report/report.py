@@ -12,7 +12,7 @@ from fkt.report import conditions, tables
 from fkt.report.arms import Arm
 from fkt.report.fusion import fusion_table
 from fkt.report.statistics import Comparison, conclusion
-from fkt.report.summary import cost
+from fkt.report.summary import cost, cost_by_stage
 
 FIGURES = {
     "accuracy": "Test accuracy of every seed, with mean and standard deviation",
@@ -35,6 +35,8 @@ class Findings:
     arms: Sequence[Arm]
     pretrained: Sequence[dict[str, Any]]
     """Probe scores of the SSL-only backbones; empty where there are none."""
+    clusters: Sequence[dict[str, Any]]
+    """Teacher and clusters of the distilled arm's seeds; empty where there is no such arm."""
     comparisons: Sequence[Comparison]
 
     @property
@@ -143,16 +145,33 @@ def _costs(findings: Findings) -> str:
     else:
         listed = "; ".join(f"{mode} on {' and '.join(found)}" for mode, found in hardware.items())
         trained = f"Trained on different hardware or settings, so seconds do not compare: {listed}."
-    pretraining = " The representational arm includes its pretraining." if "representational" in hardware else ""
+    several = [arm for arm in findings.arms if len(arm.stages) > 1]
+    num_train = sum(findings.meta["counts"]["train"])
+    by_stage = "".join(f"\n- {arm.mode}: {_stages(arm, num_train)}" for arm in several)
+    pretraining = (
+        f"An arm's numbers are those of all its stages, in passes per image (and TFLOPs):\n{by_stage}"
+        if several
+        else ""
+    )
+    frozen = " The frozen arm's own go forward alone, and count as one." if "frozen" in hardware else ""
     return "\n\n".join(
         [
             "## Cost of one run",
-            tables.cost_table(findings.arms, sum(findings.meta["counts"]["train"])),
+            tables.cost_table(findings.arms, num_train),
             "Mean over seeds, of training and the validations along it; memory is the largest, of the device on CUDA "
             "and of the process elsewhere. "
             "An image pass is one image forward and backward through the backbone, counted as three forward passes."
-            f"{pretraining} {trained}",
+            f"{frozen} {trained}",
+            *([pretraining] if pretraining else []),
         ]
+    )
+
+
+def _stages(arm: Arm, num_train: int) -> str:
+    """Say what each stage of an arm took."""
+    return ", ".join(
+        f"{stage} {passes / num_train:.1f} ({flops / 1e12:,.3g})"
+        for stage, (passes, flops) in cost_by_stage(arm).items()
     )
 
 
@@ -173,6 +192,8 @@ def _conditions(findings: Findings) -> str:
         del rows["Loss of the joint run"]
     if not params.ssl.label_fraction:
         del rows["Labels of SSL"]
+    if findings.clusters:
+        rows["Teacher"] = conditions.teacher_sentence(findings.clusters)
     return "## Conditions\n\n" + "\n".join(f"- **{name}**: {text}" for name, text in rows.items())
 
 

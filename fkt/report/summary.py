@@ -36,7 +36,7 @@ DIGITS = 5
 P_DIGITS = 3
 """Significant digits of a p-value; decimals would make a small one 0."""
 BOOTSTRAP_SEED = 0
-ORDER = ("supervised", "representational", "functional")
+ORDER = ("supervised", "frozen", "representational", "distilled", "functional")
 """The arms from the control to the proposal: a difference is told as the later minus the earlier."""
 
 
@@ -94,6 +94,17 @@ def cost(arm: Arm) -> Cost:
         peak_memory_mb=max(run["peak_memory_mb"] for run in runs),
         hardware=sorted({f"{run['device']}, {run['precision']}, {_threads(run['threads'])}" for run in runs}),
     )
+
+
+def cost_by_stage(arm: Arm) -> dict[str, tuple[float, float]]:
+    """Return image passes and FLOPs of each of an arm's training stages, as means over seeds."""
+    return {
+        stage: (
+            statistics.fmean(parts[number]["image_passes"] for parts in arm.costs),
+            statistics.fmean(parts[number]["flops"] for parts in arm.costs),
+        )
+        for number, stage in enumerate(arm.stages)
+    }
 
 
 def compare_arms(arms: Sequence[Arm], report: Report) -> list[Comparison]:

@@ -11,8 +11,7 @@ from fkt.data.keys import keyed_generator
 from fkt.data.store import Meta
 from fkt.errors import ParamsError
 from fkt.params import Labels, Params
-
-TRAINING_STAGES = ("pretrain", "finetune", "supervised", "joint")
+from fkt.runs import MADE_OF, Run
 
 
 def labelled_index(labels: Tensor, budget: Labels, seed: int, classes: Sequence[str] = ()) -> Tensor:
@@ -63,8 +62,8 @@ def check_against_data(params: Params, meta: Meta) -> None:
     """Check what params.yaml asks for against what the prepared data have.
 
     Raises ParamsError with one line for each mistake: a dataset other than the prepared one, more labels for a
-    class than it has training images, labels for SSL that the budget does not grant, a batch larger than the training
-    split.
+    class than it has training images, labels for SSL that the budget does not grant, a batch or a number of clusters
+    larger than the training split. Sections of modes that are not trained are not judged.
     """
     if params.dataset != meta.dataset:
         raise ParamsError(
@@ -76,11 +75,13 @@ def check_against_data(params: Params, meta: Meta) -> None:
     if per_class is not None and per_class > smallest:
         problems.append(_too_many(per_class, smallest, meta.classes[counts.index(smallest)]))
     problems += _beyond_budget(params, meta)
-    for stage in TRAINING_STAGES:
-        size = getattr(params, stage).batch_size
-        if size > sum(counts):
+    limited = {f"{name}.batch_size": getattr(params, name).batch_size for name in _sections(params.modes)}
+    if "distilled" in params.modes:
+        limited["distill.clusters"] = params.distill.clusters
+    for key, value in limited.items():
+        if value > sum(counts):
             problems.append(
-                f"{stage}.batch_size: {size} is more than the {sum(counts)} training images; give at most {sum(counts)}"
+                f"{key}: {value} is more than the {sum(counts)} training images; give at most {sum(counts)}"
             )
     if problems:
         raise ParamsError("\n       ".join(problems))
@@ -104,6 +105,11 @@ def _beyond_budget(params: Params, meta: Meta) -> list[str]:
         f"SSL must see no label that its arm may not; give at most {least:.3g}, or raise labels.per_class or "
         "labels.fraction"
     ]
+
+
+def _sections(modes: Sequence[str]) -> list[str]:
+    """The training sections that these modes use, in the order in which they come up."""
+    return list(dict.fromkeys(Run("", name, 0).section for mode in modes for name in MADE_OF[mode]))
 
 
 def _too_many(wanted: int, available: int, name: str) -> str:

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from fkt.errors import Diverged
 from fkt.params import Training
+from fkt.training.base import Objective
 from fkt.training.monitor import Validate
-from fkt.training.objectives import Objective
 from fkt.training.optim import build_optimizer, learning_rate
 from fkt.training.plan import Plan
 from fkt.training.progress import Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,56 +10,14 @@ from torch.nn import functional as F
 
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
-from fkt.params import CrossEntropy
 from fkt.training.balance import Balance
+from fkt.training.base import Objective, SupervisedLoss, health
 from fkt.training.gradients import compare_gradients
 from fkt.training.plan import is_due
 from fkt.views.loader import Batch
 
 if TYPE_CHECKING:
     from fkt.ssl.base import Method
-
-
-class Objective(nn.Module, ABC):
-    """What a training run minimizes; it holds everything that is trained."""
-
-    @property
-    @abstractmethod
-    def model(self) -> Classifier | ResNet:
-        """What the run leaves: a classifier, or a backbone alone where no label was seen."""
-
-    @abstractmethod
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars).
-
-        Some may be there at some steps only.
-        """
-
-    def before_step(self, step: int, steps: int) -> None:
-        """Called before each step with its number, from 0, and the number of steps of the run."""
-
-    def after_step(self, progress: float) -> None:
-        """Called after each optimizer step with the share of the run that is done, in (0, 1]."""
-
-
-class SupervisedLoss(nn.Module):
-    """Cross-entropy with the label smoothing and class weights that every arm shares."""
-
-    weights: Tensor | None
-
-    def __init__(self, params: CrossEntropy, labels: Tensor, num_classes: int) -> None:
-        """labels: (M,) int64, all labels in the budget; they set the balanced weights M / (K * count)."""
-        super().__init__()
-        weights = None
-        if params.class_weights == "balanced":
-            counts = torch.bincount(labels, minlength=num_classes).float()
-            weights = len(labels) / (num_classes * counts)
-        self.register_buffer("weights", weights, persistent=False)
-        self.label_smoothing = params.label_smoothing
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) logits, (B,) int64 labels -> scalar, in float32."""
-        return F.cross_entropy(logits.float(), labels, self.weights, label_smoothing=self.label_smoothing)
 
 
 class Pretrain(Objective):
@@ -79,7 +36,7 @@ class Pretrain(Objective):
         """See Objective.loss."""
         assert batch.views is not None
         output = self.method(batch.views)
-        return {"total": output.loss, "ssl": output.loss.detach(), **_health(output.features), **output.logs}
+        return {"total": output.loss, "ssl": output.loss.detach(), **health(output.features), **output.logs}
 
     def after_step(self, progress: float) -> None:
         """See Objective.after_step."""
@@ -104,15 +61,64 @@ class Supervised(Objective):
         assert batch.images is not None
         features = self.classifier.backbone(batch.images)
         loss = self.cross_entropy(self.classifier.head(features), batch.labels)
-        return {"total": loss, "ce": loss.detach(), **_health(features)}
+        return {"total": loss, "ce": loss.detach(), **health(features)}
 
 
 class Representational(Supervised):
-    """L_CE alone, from a backbone that Pretrain has trained; all of it goes on training."""
+    """L_CE alone, from a backbone that Pretrain or Distill has trained; all of it goes on training."""
 
     def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
         super().__init__(classifier, cross_entropy)
         classifier.backbone.load_state_dict(pretrained.state_dict())
+
+
+class Frozen(Supervised):
+    """L_CE alone, for the linear head on a backbone that Pretrain has trained and that nothing changes any more."""
+
+    def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
+        super().__init__(classifier, cross_entropy)
+        classifier.backbone.load_state_dict(pretrained.state_dict())
+        classifier.backbone.requires_grad_(False)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See Objective.loss."""
+        assert batch.images is not None and batch.labels is not None
+        # In every step, for the loop and the validations put all modules into training mode: BatchNorm would then
+        # normalize by the batch, and move its running statistics without any gradient.
+        self.classifier.backbone.eval()
+        with torch.no_grad():
+            features = self.classifier.backbone(batch.images)
+        loss = self.cross_entropy(self.classifier.head(features), batch.labels)
+        return {"total": loss, "ce": loss.detach(), **health(features)}
+
+
+class Distill(Objective):
+    """Cross-entropy on the clusters that a teacher's features fall into (Jigsaw++, arXiv:1805.00385, Sec. 4).
+
+    Only membership is transferred: no feature and no logit of the teacher, so that it may be any network.
+    """
+
+    clusters: Tensor
+
+    def __init__(self, classifier: Classifier, clusters: Tensor) -> None:
+        """classifier: of as many classes as there are clusters; clusters: (N,) int64, of each training image."""
+        super().__init__()
+        self.classifier = classifier
+        self.register_buffer("clusters", clusters, persistent=False)
+
+    @property
+    def model(self) -> ResNet:
+        """See Objective.model."""
+        return self.classifier.backbone
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See Objective.loss."""
+        assert batch.views is not None
+        (images,) = batch.views.images
+        features = self.classifier.backbone(images)
+        logits = self.classifier.head(features)
+        loss = F.cross_entropy(logits.float(), self.clusters[batch.views.ids])
+        return {"total": loss, "pseudo": loss.detach(), **health(features)}
 
 
 class Functional(Objective):
@@ -162,7 +168,7 @@ class Functional(Objective):
         fused = self.balance(ce, ssl - self.method.infimum if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
         parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
-        return {"total": fused.total, **parts, **compared, **_health(output.features), **output.logs}
+        return {"total": fused.total, **parts, **compared, **health(output.features), **output.logs}
 
     def before_step(self, step: int, steps: int) -> None:
         """See Objective.before_step."""
@@ -173,13 +179,3 @@ class Functional(Objective):
         """See Objective.after_step."""
         self.balance.after_step()
         self.method.after_step(progress)
-
-
-@torch.no_grad()
-def _health(features: Tensor) -> dict[str, Tensor]:
-    """Standard deviation of the normalized features, relative to 1 / sqrt(D): about 1 is healthy, 0 is collapse.
-
-    SimSiam (arXiv:2011.10566, Sec. 4.1) reads collapse from this number.
-    """
-    normalized = F.normalize(features.detach().float(), dim=1)
-    return {"feature_std": normalized.std(dim=0).mean() * features.shape[1] ** 0.5}

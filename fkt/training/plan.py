@@ -1,7 +1,8 @@
 """How long each arm trains: the same number of image passes for every arm, unless a section says ``epochs``.
 
 An image pass is one image forward and backward through the backbone; a training image costs one in a supervised
-step, V in an SSL step, and V + 1 in a joint step whose cross-entropy sees an image of its own.
+step, V in an SSL step, and V + 1 in a joint step whose cross-entropy sees an image of its own. On a frozen backbone a
+pass goes forward alone: the arm sees as many images as the others, and its FLOPs tell the difference.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Plan:
     """How many times along the run it is looked at."""
     target_passes_per_step: int = 0
     """Images that go forward alone, through networks without gradient: FLOPs, but no image passes."""
+    frozen: bool = False
+    """Whether the image passes themselves go forward alone, through a backbone that is not trained."""
 
     @property
     def image_passes(self) -> int:
@@ -67,12 +70,35 @@ def plan_ssl(
     return Plan(max(1, round(steps)), per_step, num_images, budget.checks, targets)
 
 
-def plan_supervised(
-    training: Training, budget: Budget, *, num_images: int, num_labelled: int, spent_passes: int = 0
-) -> Plan:
-    """Plan a run on labelled images (supervised, finetune): an epoch is one pass over those.
+def plan_distill(training: Training, budget: Budget, *, num_images: int, spent_passes: int) -> Plan:
+    """Plan a run on one view of each training image (distill): what is left of the share before the labels.
 
-    spent_passes: image passes that the arm has already spent on pretraining. Raises ParamsError where nothing is left.
+    spent_passes: image passes that went into the teacher. Raises ParamsError where nothing is left.
+    """
+    passes = budget.passes * budget.pretrain_share - spent_passes / num_images
+    if training.epochs is None and passes * num_images < training.batch_size / 2:
+        raise ParamsError(
+            f"budget.pretrain_share: {budget.pretrain_share} of {budget.passes} passes leaves nothing for distill "
+            f"after the teacher has spent {spent_passes / num_images:.1f}; shorten pretrain.epochs, or set "
+            "distill.epochs"
+        )
+    return plan_ssl(training, budget, num_images=num_images, passes_per_image=1, passes=passes)
+
+
+def plan_supervised(
+    training: Training,
+    budget: Budget,
+    *,
+    section: str,
+    num_images: int,
+    num_labelled: int,
+    spent_passes: int = 0,
+    frozen: bool = False,
+) -> Plan:
+    """Plan a run on labelled images (supervised, finetune, frozen): an epoch is one pass over those.
+
+    section: the name of ``training``, for the message; spent_passes: image passes that the arm has already spent
+    before it saw labels; frozen: see Plan. Raises ParamsError where nothing is left.
     """
     if training.epochs is not None:
         steps = training.epochs * num_labelled / training.batch_size
@@ -80,9 +106,9 @@ def plan_supervised(
         left = budget.passes * num_images - spent_passes
         if left < training.batch_size / 2:  # not even one step, to the nearest
             raise ParamsError(
-                f"budget.passes: {budget.passes} ({budget.passes * num_images:.0f} image passes) leaves nothing to "
-                f"fine-tune with after pretraining has spent {spent_passes}; raise budget.passes, shorten "
-                "pretrain.epochs, or set finetune.epochs"
+                f"budget.passes: {budget.passes} ({budget.passes * num_images:.0f} image passes) leaves nothing for "
+                f"{section} after pretraining has spent {spent_passes}; raise budget.passes, shorten what comes before "
+                f"(pretrain.epochs), or set {section}.epochs"
             )
         steps = left / training.batch_size
-    return Plan(max(1, round(steps)), training.batch_size, num_images, budget.checks)
+    return Plan(max(1, round(steps)), training.batch_size, num_images, budget.checks, frozen=frozen)

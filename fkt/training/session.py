@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fkt.data.keys import seeded
-from fkt.data.store import Meta, Split, load_meta, load_split, write_json
-from fkt.hardware import device_name, peak_memory_mb, pick_device, pick_precision, setup_torch
+from fkt.data.store import Meta, Split, load_meta, load_split
+from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
-from fkt.models.checkpoint import WEIGHTS, Card, save_model
+from fkt.models.checkpoint import WEIGHTS, Card, load_backbone, save_model
 from fkt.models.classifier import Classifier
-from fkt.models.flops import forward_flops
-from fkt.params import Params, Training, Transform
-from fkt.runs import Run
+from fkt.params import Model, Params, Training, Transform
+from fkt.runs import TEACHER, Run
+from fkt.training.base import Objective, SupervisedLoss
 from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import validation, warnings_of
-from fkt.training.objectives import Objective, SupervisedLoss
-from fkt.training.plan import Plan
+from fkt.training.objectives import Frozen, Representational
+from fkt.training.plan import Plan, plan_supervised
+from fkt.training.record import Before, cost_of, sections_of, write_log
 from fkt.training.resume import Resume, file_digest, fingerprint
 from fkt.views.good_crops import judged_index
 from fkt.views.loader import Loader
 from fkt.views.pipeline import Pipeline, build_pipeline
 
-WITH_VIEWS = ("pretrain", "joint")
+WITH_VIEWS = ("pretrain", "distill", "joint")
 """The stages whose batches hold SSL views."""
 
 
@@ -50,6 +48,8 @@ class Session:
     """(M,) int64: positions in ``train`` of the images whose labels the run may see."""
     ssl_labelled: Tensor
     """(L,) int64: the ones among them whose labels an SSL method may see."""
+    model: Model
+    """The backbone of this run."""
 
     @property
     def meta(self) -> Meta:
@@ -64,13 +64,14 @@ class Session:
         return self.params.selection
 
     def fresh_backbone(self) -> ResNet:
-        """Return a new backbone: the same weights in every arm of this seed."""
-        with seeded(self.run.seed, "backbone"):
-            backbone = build_backbone(self.params.model, self.meta.channels)
-        if self.params.model.weights == "imagenet":
+        """Return a new backbone: the same weights in every arm of this seed, but for the teacher's own."""
+        # A student that starts where its teacher did could learn that start instead of the clusters.
+        with seeded(self.run.seed, TEACHER if self.run.mode == TEACHER else "backbone"):
+            backbone = build_backbone(self.model, self.meta.channels)
+        if self.model.weights == "imagenet":
             from fkt.training.imagenet import load_imagenet
 
-            load_imagenet(backbone, self.params.model.backbone)
+            load_imagenet(backbone, self.model.backbone)
         return backbone
 
     def fresh_classifier(self, backbone: ResNet) -> Classifier:
@@ -113,15 +114,39 @@ class Session:
             device=self.device,
         )
 
+    def train_from_start(self, kind: type[Representational] | type[Frozen], sections: Sequence[str]) -> None:
+        """Train on the labelled images from the backbone that this run starts from, with the passes that it left.
+
+        sections: see train_model.
+        """
+        pretrained, card = load_backbone(self.run.start)
+        before = Before(self.run.start, card.training["spent_passes"])
+        plan = self.plan_on_labels(self.run.section, before.spent_passes, frozen=kind is Frozen)
+        loader = self.labelled_loader(plan.passes_per_step)
+        classifier = self.fresh_classifier(self.fresh_backbone())
+        self.train_model(kind(classifier, self.supervised_loss(), pretrained), loader, plan, sections, before)
+
+    def plan_on_labels(self, section: str, spent_passes: int = 0, *, frozen: bool = False) -> Plan:
+        """Plan a run on the labelled images as a section of params.yaml says; see plan_supervised."""
+        return plan_supervised(
+            getattr(self.params, section),
+            self.params.budget,
+            section=section,
+            num_images=len(self.train),
+            num_labelled=len(self.labelled),
+            spent_passes=spent_passes,
+            frozen=frozen,
+        )
+
     def train_model(
-        self, objective: Objective, loader: Loader, plan: Plan, sections: Sequence[str], start: Path | None = None
+        self, objective: Objective, loader: Loader, plan: Plan, sections: Sequence[str], before: Before | None = None
     ) -> None:
         """Fit an objective and write what it leaves.
 
-        sections: the sections of params.yaml that this run depends on, the last one the stage's own. start: the
-        folder of the model that the run starts from, if any.
+        sections: what this run depends on in params.yaml, the section of its own training last.
         """
-        training = getattr(self.params, self.run.stage)
+        before = before or Before()
+        training = getattr(self.params, self.run.section)
         assert isinstance(training, Training)
         objective.to(self.device)
         model, validate, keep = objective.model, None, self.keep
@@ -130,10 +155,10 @@ class Session:
         else:
             keep = "last"
         key = fingerprint(
-            params=_sections(self.params, sections),
+            params=sections_of(self.params, sections),
             plan=asdict(plan),
             data=self.meta.checksums,
-            start=file_digest(start / WEIGHTS) if start is not None else None,
+            start=file_digest(before.folder / WEIGHTS) if before.folder is not None else None,
             precision=str(self.precision),
             device=str(self.device),
         )
@@ -148,14 +173,20 @@ class Session:
             resume=Resume(self.run.checkpoint(key)),
             label=f"{self.run.stage} s{self.run.seed}",
         )
-        self._finish(model, fitted, plan, sections, keep)
+        self._finish(model, fitted, plan, sections, keep, before)
 
     def _finish(
-        self, model: Classifier | ResNet, fitted: Fitted, plan: Plan, sections: Sequence[str], keep: str
+        self,
+        model: Classifier | ResNet,
+        fitted: Fitted,
+        plan: Plan,
+        sections: Sequence[str],
+        keep: str,
+        before: Before,
     ) -> None:
         """Write the model with its card, the learning curve and the cost, and say what went wrong if anything did."""
         backbone = model.backbone if isinstance(model, Classifier) else model
-        found = warnings_of(fitted.rows)
+        found = [*before.warnings, *warnings_of(fitted.rows)]
         card = Card(
             mode=self.run.mode,
             seed=self.run.seed,
@@ -165,41 +196,24 @@ class Session:
             channels=self.meta.channels,
             mean=self.meta.mean,
             std=self.meta.std,
-            model=self.params.model.model_dump(),
+            model=self.model.model_dump(),
             training={
-                "params": _sections(self.params, sections),
+                "params": sections_of(self.params, sections),
                 "selection": keep,
                 "kept_step": fitted.kept_step,
                 "steps": plan.steps,
                 "image_passes": plan.image_passes,
+                "spent_passes": before.spent_passes + plan.image_passes,
                 "warnings": found,
                 **({"labelled_images": len(self.labelled)} if isinstance(model, Classifier) else {}),
             },
             versions={"python": platform.python_version(), "torch": torch.__version__},
         )
         save_model(self.run.model, model, card)
-        _write_rows(self.run.log / "curve.csv", fitted.rows)
-        write_json(self.run.log / "cost.json", self._cost(backbone, fitted, plan, found))
+        cost = cost_of(backbone, self.meta, fitted, plan, self.precision, before)
+        write_log(self.run.log_folders, fitted.rows, cost | {"warnings": found})
         for warning in found:
             print(f"warning: {self.run.stage} s{self.run.seed}: {warning}", flush=True)
-
-    def _cost(self, backbone: ResNet, fitted: Fitted, plan: Plan, found: list[str]) -> dict[str, Any]:
-        image = torch.zeros(1, self.meta.channels, self.meta.image_size, self.meta.image_size, device=self.device)
-        forward = forward_flops(backbone, image)
-        per_pass = 3 * forward  # forward, and backward as twice that, the usual convention
-        return {
-            "image_passes": plan.image_passes,
-            "flops_per_pass": per_pass,
-            "flops": per_pass * plan.image_passes + forward * plan.target_passes_per_step * plan.steps,
-            "seconds": fitted.train_seconds + fitted.check_seconds,
-            "images_per_second": plan.image_passes / fitted.train_seconds,
-            "peak_memory_mb": peak_memory_mb(self.device),
-            "steps": plan.steps,
-            "device": device_name(self.device),
-            "threads": torch.get_num_threads(),
-            "precision": str(self.precision).removeprefix("torch."),
-            "warnings": found,
-        }
 
 
 def open_session(params: Params, mode: str, seed: int) -> Session:
@@ -208,26 +222,10 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     check_against_data(params, load_meta(run.prepared))
     setup_torch()
     device = pick_device()
-    with_masks = params.augment.object_share > 0 and run.stage in WITH_VIEWS
+    with_masks = params.augment.object_share > 0 and run.section in WITH_VIEWS
     train = load_split(run.prepared, "train", device, with_masks=with_masks)
     val = load_split(run.prepared, "val", device)
     labelled = labelled_index(train.labels, params.labels, seed)
     ssl_labelled = ssl_labelled_index(train.labels, params.ssl.label_fraction, seed)
-    return Session(params, run, device, pick_precision(device), train, val, labelled, ssl_labelled)
-
-
-def _sections(params: Params, sections: Sequence[str]) -> dict[str, Any]:
-    content = params.model_dump(by_alias=True, mode="json")
-    return {name: content[name] for name in sections}
-
-
-def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Write a learning curve as CSV: one column a number, empty where a row has none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    model = params.teacher if mode == TEACHER else params.model
+    return Session(params, run, device, pick_precision(device), train, val, labelled, ssl_labelled, model)

@@ -37,19 +37,18 @@ def fabricate(
         {"dataset": params.dataset, "classes": names, "image_size": side, "channels": channels, "counts": counts}
         | {"mean": [0.5] * channels, "std": [0.25] * channels, "checksums": {}, "notes": {}},
     )
-    for mode in params.modes:
+    for mode in params.arms:
         for seed in params.seeds:
             margin = skill[mode] * 3 - 1.6 + 0.15 * random.normal() - difficulty + 0.4 * random.normal(size=num_test)
             _scores(Run(params.dataset, mode, seed), labels, _probabilities(random, labels, margin, len(names)))
-            _training(Run(params.dataset, mode, seed), params.budget.passes, skill[mode], random)
-    if "representational" in params.modes:
+            for part in Run(params.dataset, mode, seed).parts:
+                _training(mode, part, params.budget.passes, skill[mode], random)
+    if PRETRAINED in params.modes:
         for seed in params.seeds:
-            run = Run(params.dataset, PRETRAINED, seed)
             scores = {"knn_accuracy": 0.61 + 0.01 * seed, "linear_accuracy": 0.66, "num_test": num_test}
-            _json(run.results, scores)
-            _training(run, params.budget.passes, 0.0, random)
+            _json(Run(params.dataset, PRETRAINED, seed).results, scores)
     if maps:
-        for mode in [*params.modes, *([PRETRAINED] if "representational" in params.modes else [])]:
+        for mode in params.modes:
             _maps(Run(params.dataset, mode, params.seeds[0]), labels, side, channels)
 
 
@@ -78,7 +77,8 @@ def _scores(run: Run, labels: NDArray[np.int64], probabilities: NDArray[np.float
     np.savez(run.predictions, probabilities=probabilities, labels=labels, ids=np.arange(len(labels)) + 1000)
 
 
-def _training(run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
+def _training(mode: str, run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
+    """What one training run of a mode told of itself, where evaluate puts it."""
     share = 2 / 3 if run.mode == PRETRAINED else 1 / 3 if run.mode == "representational" else 1.0
     ends = np.linspace(0.05, 1, 20)
     rows = []
@@ -95,13 +95,14 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
             row |= _fusion(run.seed, number, done) | {"ssl": ssl} if run.mode == "functional" else {}
             row |= {"val_accuracy": accuracy, "val_loss": 2.2 * (1 - 0.7 * accuracy), "val_classes": 10.0}
         rows.append(row)
-    run.log.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(run.log / "curve.csv", index=False)
+    told = Run(run.dataset, mode, run.seed).told / run.stage
+    told.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(told / "curve.csv", index=False)
     image_passes = round(passes * share * 800)
     cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
-    _json(run.log / "cost.json", cost)
+    _json(told / "cost.json", cost)
 
 
 def _fusion(seed: int, number: int, done: float) -> dict[str, object]:

@@ -30,11 +30,12 @@ from tests.report.fabricated import fabricate
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"kind {number}" for number in range(4)]
+ARMS = ["functional", "supervised", "representational"]
 
 
 def _params(**changes: object) -> Params:
     return load_params(ROOT / "params.yaml").model_copy(
-        update={"dataset": "digits", "seeds": [0, 1, 2], "modes": ["functional", "supervised", "representational"]}
+        update={"dataset": "digits", "seeds": [0, 1, 2], "modes": [PRETRAINED, *ARMS]}
         | {"labels": Labels(per_class=5, fraction=None), "selection": "auto"}
         | changes
     )
@@ -63,7 +64,7 @@ def test_arms_that_did_not_spend_alike_are_said(params: Params) -> None:
     main(params)
     assert "did not spend alike" not in Path("metrics/report.md").read_text()
     for seed in params.seeds:
-        path = Run("digits", "supervised", seed).log / "cost.json"
+        path = Run("digits", "supervised", seed).told / "supervised" / "cost.json"
         content = json.loads(path.read_text())
         path.write_text(json.dumps(content | {"image_passes": content["image_passes"] // 10}))
     main(params)
@@ -88,7 +89,7 @@ def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params)
     summary = json.loads(Path("metrics/summary.json").read_text())
     for section in summary.values():
         assert all(type(value) in (int, float) for value in section.values())
-    for mode in params.modes:
+    for mode in ARMS:
         for name, source in (("accuracy", "accuracy"), ("precision", "macro_precision"), ("recall", "macro_recall")):
             values = [result[source] for result in _results(mode)]
             assert summary[mode][name] == pytest.approx(statistics.mean(values), abs=1e-5)
@@ -107,9 +108,8 @@ def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params)
 def test_representational_costs_include_pretraining(params: Params) -> None:
     main(params)
     summary = json.loads(Path("metrics/summary.json").read_text())
-    parts = [
-        json.loads((Run("digits", mode, 0).log / "cost.json").read_text()) for mode in (PRETRAINED, "representational")
-    ]
+    told = Run("digits", "representational", 0).told
+    parts = [json.loads((told / stage / "cost.json").read_text()) for stage in ("pretrain", "finetune")]
     assert summary["representational"]["image_passes"] == sum(part["image_passes"] for part in parts)
     assert summary["representational"]["gflops"] == pytest.approx(sum(part["flops"] for part in parts) / 1e9)
     curves = read_arm("digits", "representational", [0]).curves
@@ -122,8 +122,8 @@ def test_representational_costs_include_pretraining(params: Params) -> None:
 def test_nothing_that_differs_between_identical_runs_is_in_the_summary(params: Params) -> None:
     main(params)
     first = Path("metrics/summary.json").read_bytes()
-    for mode in ("supervised", "functional"):
-        path = Run("digits", mode, 1).log / "cost.json"
+    for mode, stage in (("supervised", "supervised"), ("functional", "joint")):
+        path = Run("digits", mode, 1).told / stage / "cost.json"
         cost = json.loads(path.read_text())
         path.write_text(json.dumps(cost | {"seconds": 999.0, "images_per_second": 1.0, "device": "another"}))
     main(params)
@@ -219,7 +219,7 @@ def _fusion_lines(params: Params) -> list[str]:
 
 @pytest.mark.usefixtures("numbers_only")
 def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
-    path = Run("digits", "functional", 2).log / "cost.json"
+    path = Run("digits", "functional", 2).told / "joint" / "cost.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": ["the features have collapsed"]}))
     main(params)
     page = Path("metrics/report.md").read_text(encoding="utf-8")
@@ -231,11 +231,11 @@ def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
     [
         (Run("digits", "functional", 1).results, "evaluate@functional"),
         (Run("digits", "supervised", 0).predictions, "evaluate@supervised"),
-        (Run("digits", "representational", 2).log / "curve.csv", "finetune@2"),
-        (Run("digits", PRETRAINED, 2).log / "cost.json", "pretrain@2"),
-        (Run("digits", PRETRAINED, 1).results, "evaluate-pretrained"),
+        (Run("digits", "representational", 2).told / "finetune/curve.csv", "evaluate@representational"),
+        (Run("digits", "representational", 2).told / "pretrain/cost.json", "evaluate@representational"),
+        (Run("digits", PRETRAINED, 1).results, "evaluate@pretrained"),
         (maps_path("functional"), "cam@functional"),
-        (maps_path(PRETRAINED), "cam-pretrained"),
+        (maps_path(PRETRAINED), "cam@pretrained"),
         (Path("data/digits/meta.json"), "prepare"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_missing_file_is_named_with_the_stage_that_makes_it(params: Params, pa
 
 def test_the_stages_that_errors_name_are_in_the_pipeline() -> None:
     pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    for stage in ("evaluate", "evaluate-pretrained", "cam", "cam-pretrained", "prepare", "report"):
+    for stage in ("evaluate", "cam", "prepare", "report"):
         assert f"\n  {stage}:\n" in pipeline
 
 

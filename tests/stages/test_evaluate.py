@@ -43,6 +43,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     for mode in ("functional", PRETRAINED):
         for seed in params.seeds:
             _save(params, mode, seed)
+            _log(mode, seed)
     return params
 
 
@@ -52,6 +53,14 @@ def _save(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) ->
     module = backbone if mode == PRETRAINED else Classifier(backbone, len(classes))
     card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], params.model.model_dump())
     save_model(Run("digits", mode, seed).model, module, card)
+
+
+def _log(mode: str, seed: int) -> None:
+    run = Run("digits", mode, seed)
+    for folder in run.log_folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cost.json").write_text(json.dumps({"of": f"{run.stage} {seed}"}))
+        (folder / "curve.csv").write_text("step\n1\n")
 
 
 def test_results_and_predictions_of_every_seed_are_written_and_agree(params: Params) -> None:
@@ -92,7 +101,26 @@ def test_results_of_seeds_that_are_no_longer_asked_for_are_removed(params: Param
     main("functional", params)
     main("functional", params.model_copy(update={"seeds": [1]}))
     folder = Run("digits", "functional", 1).results.parent
-    assert sorted(file.name for file in folder.iterdir()) == ["s1.json", "s1.npz"]
+    assert sorted(file.name for file in folder.iterdir()) == ["s1", "s1.json", "s1.npz"]
+
+
+def test_the_report_is_handed_what_every_training_run_of_a_mode_told(params: Params) -> None:
+    for seed in params.seeds:
+        _save(params, "representational", seed)
+        _log("representational", seed)
+    main("representational", params)
+    for seed in params.seeds:
+        told = Run("digits", "representational", seed).told
+        assert sorted(folder.name for folder in told.iterdir()) == ["finetune", "pretrain"]
+        for stage in ("finetune", "pretrain"):
+            assert json.loads((told / stage / "cost.json").read_text()) == {"of": f"{stage} {seed}"}
+            assert (told / stage / "curve.csv").read_text() == "step\n1\n"
+
+
+def test_a_missing_log_is_named(params: Params) -> None:
+    shutil.rmtree(Run("digits", "functional", 1).logs)
+    with pytest.raises(CheckpointError, match=r"metrics/logs/functional/s1/joint is missing; run 'dvc repro'"):
+        main("functional", params)
 
 
 def test_batch_size_changes_no_score(params: Params) -> None:

@@ -42,8 +42,8 @@ def test_simsiam_is_reported_as_collapsed_without_its_stop_gradient_alone(
     if not stopped:
         monkeypatch.setattr(SimSiam, "stopped", through)
     prepare.main(params)
-    pretrain.main(0, params)
-    found = json.loads((Run(params.dataset, PRETRAINED, 0).log / "cost.json").read_text())["warnings"]
+    pretrain.main(PRETRAINED, 0, params)
+    found = json.loads((Run(params.dataset, PRETRAINED, 0).logs / "pretrain" / "cost.json").read_text())["warnings"]
     said = capsys.readouterr().out
     if stopped:
         assert found == [] and "collapsed" not in said

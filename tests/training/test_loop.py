@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from fkt.errors import Diverged
+from fkt.training.base import Objective
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import Validate, warnings_of
-from fkt.training.objectives import Objective
 from fkt.training.plan import Plan
 from fkt.training.resume import Resume, fingerprint
 from fkt.views.loader import Batch

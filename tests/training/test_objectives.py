@@ -18,7 +18,8 @@ from fkt.ssl.base import Setting
 from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.balance import Balance, Fixed
-from fkt.training.objectives import Functional, Pretrain, Representational, Supervised, SupervisedLoss
+from fkt.training.base import SupervisedLoss, health
+from fkt.training.objectives import Functional, Pretrain, Representational, Supervised
 from fkt.views.loader import Batch, Views
 
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
@@ -142,9 +143,7 @@ def test_label_smoothing_is_the_mixture_with_the_uniform_target() -> None:
 
 @pytest.mark.parametrize(("features", "expected"), [("spread", 1.0), ("equal", 0.0)])
 def test_feature_std_is_one_for_spread_features_and_zero_for_equal_ones(features: str, expected: float) -> None:
-    from fkt.training.objectives import _health
-
     made = torch.randn(4096, 32, generator=torch.Generator().manual_seed(0))
     if features == "equal":
         made = made[:1].expand(4096, 32)
-    assert _health(made)["feature_std"].item() == pytest.approx(expected, abs=0.02)
+    assert health(made)["feature_std"].item() == pytest.approx(expected, abs=0.02)

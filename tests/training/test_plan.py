@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fkt.errors import ParamsError
 from fkt.params import Budget, Training
-from fkt.training.plan import Plan, is_due, plan_ssl, plan_supervised
+from fkt.training.plan import Plan, is_due, plan_distill, plan_ssl, plan_supervised
 from tests.training.test_optim import section
 
 BUDGET = Budget(passes=30.0, pretrain_share=2 / 3, checks=20)
+
+
+def on_labels(
+    training: Training, budget: Budget = BUDGET, *, num_images: int = 1000, num_labelled: int = 20, **more: Any
+) -> Plan:
+    return plan_supervised(
+        training, budget, section="finetune", num_images=num_images, num_labelled=num_labelled, **more
+    )
 
 
 def test_all_arms_spend_the_same_passes_to_within_a_step() -> None:
@@ -17,11 +27,21 @@ def test_all_arms_spend_the_same_passes_to_within_a_step() -> None:
     num_images = 1150
     joint = plan_ssl(batch, BUDGET, num_images=num_images, passes_per_image=3, passes=30.0)
     pretrain = plan_ssl(batch, BUDGET, num_images=num_images, passes_per_image=2, passes=20.0)
-    finetune = plan_supervised(
-        batch, BUDGET, num_images=num_images, num_labelled=20, spent_passes=pretrain.image_passes
-    )
-    supervised = plan_supervised(batch, BUDGET, num_images=num_images, num_labelled=20)
-    spent = [joint.image_passes, pretrain.image_passes + finetune.image_passes, supervised.image_passes]
+    finetune = on_labels(batch, num_images=num_images, spent_passes=pretrain.image_passes)
+    frozen = on_labels(batch, num_images=num_images, spent_passes=pretrain.image_passes, frozen=True)
+    supervised = on_labels(batch, num_images=num_images)
+    teacher = plan_ssl(batch, BUDGET, num_images=num_images, passes_per_image=2, passes=20.0 * 0.4)
+    student = plan_distill(batch, BUDGET, num_images=num_images, spent_passes=teacher.image_passes)
+    before_labels = teacher.image_passes + student.image_passes
+    distilled = on_labels(batch, num_images=num_images, spent_passes=before_labels)
+    assert abs(before_labels - 20 * num_images) <= 128 / 2
+    spent = [
+        joint.image_passes,
+        pretrain.image_passes + finetune.image_passes,
+        pretrain.image_passes + frozen.image_passes,
+        supervised.image_passes,
+        before_labels + distilled.image_passes,
+    ]
     assert max(abs(passes - 30 * num_images) for passes in spent) <= 3 * 128 / 2
 
 
@@ -33,20 +53,23 @@ def test_the_papers_hundred_epochs_are_three_hundred_passes() -> None:
     joint = plan_ssl(batch, budget, num_images=1000, passes_per_image=3, passes=300.0)
     pretrain = plan_ssl(batch, budget, num_images=1000, passes_per_image=2, passes=200.0)
     assert joint.image_passes == 300 * 1000 and pretrain.image_passes == 200 * 1000
-    rest = plan_supervised(null, budget, num_images=1000, num_labelled=1000, spent_passes=pretrain.image_passes)
-    assert rest == plan_supervised(batch, budget, num_images=1000, num_labelled=1000)
-    assert plan_supervised(null, budget, num_images=1000, num_labelled=1000).steps == 3 * rest.steps
+    rest = on_labels(null, budget, num_labelled=1000, spent_passes=pretrain.image_passes)
+    assert rest == on_labels(batch, budget, num_labelled=1000)
+    assert on_labels(null, budget, num_labelled=1000).steps == 3 * rest.steps
 
 
 def test_epochs_count_labelled_images_for_a_supervised_run_and_all_images_for_an_ssl_run() -> None:
     training: Training = section(batch_size=10, epochs=4.0)
-    assert plan_supervised(training, BUDGET, num_images=1000, num_labelled=50).steps == 4 * 5
+    assert on_labels(training, num_labelled=50).steps == 4 * 5
+    assert plan_distill(training, BUDGET, num_images=1005, spent_passes=10**6).steps == 4 * 100
     assert plan_ssl(training, BUDGET, num_images=1005, passes_per_image=2, passes=1.0).steps == 4 * 100
 
 
 def test_pretraining_that_spends_everything_is_an_error() -> None:
-    with pytest.raises(ParamsError, match=r"budget.passes: 30.0 \(30000 image passes\) leaves nothing"):
-        plan_supervised(section(), BUDGET, num_images=1000, num_labelled=10, spent_passes=30_000)
+    with pytest.raises(ParamsError, match=r"budget.passes: 30.0 \(30000 image passes\) leaves nothing for finetune"):
+        on_labels(section(), spent_passes=30_000)
+    with pytest.raises(ParamsError, match=r"leaves nothing for distill after the teacher has spent 20.0;"):
+        plan_distill(section(), BUDGET, num_images=1000, spent_passes=20_000)
 
 
 @pytest.mark.parametrize(("steps", "checks"), [(100, 20), (101, 20), (7, 20), (1, 20), (50, 1)])

@@ -1,0 +1,22 @@
+"""``python -m stages.frozen SEED``: linear evaluation as an arm, a new head on the frozen pretrained backbone."""
+
+from __future__ import annotations
+
+import sys
+
+from fkt.errors import reported
+from fkt.params import Params, load_params
+from fkt.training.objectives import Frozen
+from fkt.training.session import open_session
+
+SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "frozen")
+
+
+def main(seed: int, params: Params) -> None:
+    """Train the head on the labelled images; the backbone stays as pretraining left it."""
+    open_session(params, "frozen", seed).train_from_start(Frozen, SECTIONS)
+
+
+if __name__ == "__main__":
+    with reported():
+        main(int(sys.argv[1]), load_params())
