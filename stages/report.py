@@ -11,7 +11,7 @@ from pathlib import Path
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.report import plot_data
-from fkt.report.arms import read_arms, read_meta, read_pretrained
+from fkt.report.arms import read_arms, read_meta, read_pretrained, read_pretraining
 from fkt.report.confusion_figure import draw_confusion
 from fkt.report.drawn_maps import read_maps
 from fkt.report.figures import draw_accuracy, draw_curves
@@ -36,6 +36,10 @@ def main(params: Params) -> None:
     _write(METRICS / "report.md", render(findings))
     _write(METRICS / "curves.csv", plot_data.curve_rows(arms).to_csv(index=False, lineterminator="\n"))
     _write(METRICS / "confusion.csv", plot_data.confusion_rows(arms, classes).to_csv(index=False, lineterminator="\n"))
+    pretraining = dict(
+        zip(params.seeds, read_pretraining(params.dataset, params.seeds), strict=True) if pretrained else ()
+    )
+    _write(METRICS / "costs.csv", plot_data.cost_rows(arms, pretraining).to_csv(index=False, lineterminator="\n"))
     draw_accuracy(arms, findings.title, FIGURES / "accuracy.png")
     draw_curves(arms, findings.title, FIGURES / "curves.png")
     draw_confusion(arms, classes, findings.title, FIGURES / "confusion.png")

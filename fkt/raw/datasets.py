@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
             raise ParamsError(f"prepare.source: '{source}' is not read, digits come with scikit-learn; set it to null")
         return read_digits()
     folder = RAW / dataset if source is None else Path(source).expanduser()
-    return DATASETS[dataset](folder, download)
+    return DATASETS[dataset](_found(folder), download)
+
+
+def _found(folder: Path) -> Path:
+    """Return a folder of raw data: a queued experiment runs in a copy of what git has, and raw data are not in git."""
+    if folder.exists():
+        return folder
+    return Path(os.environ.get("DVC_ROOT", ".")) / folder  # of a path that is absolute, the path alone
 
 
 DATASETS: dict[str, Callable[[Path, bool], Raw]] = {

@@ -48,6 +48,15 @@ class Arm:
         return counts
 
     @property
+    def kept_val_accuracy(self) -> list[float]:
+        """Accuracy on validation images of the weights that each seed kept, from the arm's last training run."""
+        kept = []
+        for seed, (*_, last) in zip(self.seeds, self.costs, strict=True):
+            rows = self.curves[(self.curves["seed"] == seed) & (self.curves["stage"] == last["stage"])]
+            kept.append(float(rows.loc[rows["step"] == last["kept_step"], "val_accuracy"].item()))
+        return kept
+
+    @property
     def warnings(self) -> list[str]:
         """What the training runs warned of."""
         return [
@@ -95,6 +104,12 @@ def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read the probe scores of the SSL-only backbones; empty where they have not been evaluated."""
     paths = [Run(dataset, PRETRAINED, seed).results for seed in seeds]
     return [read_json(path, f"evaluate-{PRETRAINED}") for path in paths] if any(p.is_file() for p in paths) else []
+
+
+def read_pretraining(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read what pretraining cost, one entry a seed; see ``Arm.costs``."""
+    runs = [Run(dataset, PRETRAINED, seed) for seed in seeds]
+    return [read_json(run.log / "cost.json", _trained(run)) for run in runs]
 
 
 def read_meta(dataset: str) -> dict[str, Any]:

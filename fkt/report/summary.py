@@ -29,7 +29,7 @@ METRICS = {
     "linear_accuracy": "linear_accuracy",
 }
 """Names in the summary, and in the results of a run; precision, recall and F1 are means over classes (macro)."""
-SPREAD = ("accuracy", "precision", "recall")
+SPREAD = ("accuracy", "precision", "recall", "knn_accuracy", "linear_accuracy")
 """Metrics whose deviation is in the summary too; the report has all of them."""
 DIGITS = 5
 """Decimals in metrics/summary.json: far below any deviation, and stable to read in a diff."""
@@ -124,11 +124,15 @@ def summarize(
     summary = {}
     for arm in arms:
         spent = cost(arm)
-        summary[arm.mode] = _metrics(arm.results) | {
-            "seeds": len(arm.seeds),
-            "image_passes": round(spent.image_passes),
-            "gflops": round(spent.flops / 1e9, DIGITS),
-        }
+        summary[arm.mode] = (
+            _metrics(arm.results)
+            | _validation(arm)
+            | {
+                "seeds": len(arm.seeds),
+                "image_passes": round(spent.image_passes),
+                "gflops": round(spent.flops / 1e9, DIGITS),
+            }
+        )
     if pretrained:
         summary[PRETRAINED] = _metrics(pretrained) | {"seeds": len(pretrained)}
     for comparison in comparisons:
@@ -151,6 +155,14 @@ def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
         if found.std is not None and name in SPREAD:
             numbers[f"{name}_std"] = round(found.std, DIGITS)
     return numbers
+
+
+def _validation(arm: Arm) -> dict[str, float]:
+    """Return the validation accuracy of the weights that each seed kept, not rounded: settings are chosen by it."""
+    found = spread(arm.kept_val_accuracy)
+    if found is None:
+        return {}
+    return {"val_accuracy": found.mean} | ({"val_accuracy_std": found.std} if found.std is not None else {})
 
 
 def _threads(count: int) -> str:

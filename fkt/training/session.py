@@ -130,10 +130,10 @@ class Session:
             resume=Resume(self.run.checkpoint(key)),
             label=f"{self.run.stage} s{self.run.seed}",
         )
-        self._finish(model, fitted, plan, sections, keep)
+        self._finish(model, fitted, plan, sections, keep, plan.steps / loader.steps_per_epoch)
 
     def _finish(
-        self, model: Classifier | ResNet, fitted: Fitted, plan: Plan, sections: Sequence[str], keep: str
+        self, model: Classifier | ResNet, fitted: Fitted, plan: Plan, sections: Sequence[str], keep: str, epochs: float
     ) -> None:
         """Write the model with its card, the learning curve and the cost, and say what went wrong if anything did."""
         backbone = model.backbone if isinstance(model, Classifier) else model
@@ -161,7 +161,7 @@ class Session:
         )
         save_model(self.run.model, model, card)
         _write_rows(self.run.log / "curve.csv", fitted.rows)
-        write_json(self.run.log / "cost.json", self._cost(backbone, fitted, plan, found))
+        write_json(self.run.log / "cost.json", self._cost(backbone, fitted, plan, found) | {"epochs": epochs})
         for warning in found:
             print(f"warning: {self.run.stage} s{self.run.seed}: {warning}", flush=True)
 
@@ -176,7 +176,9 @@ class Session:
             "seconds": fitted.train_seconds + fitted.check_seconds,
             "images_per_second": plan.image_passes / fitted.train_seconds,
             "peak_memory_mb": peak_memory_mb(self.device),
+            "stage": self.run.stage,
             "steps": plan.steps,
+            "kept_step": fitted.kept_step,
             "device": device_name(self.device),
             "threads": torch.get_num_threads(),
             "precision": str(self.precision).removeprefix("torch."),

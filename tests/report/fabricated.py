@@ -99,6 +99,11 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
     (run.log / "curve.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     image_passes = round(passes * share * 800)
     cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
+    cost |= {
+        "stage": run.stage,
+        "kept_step": 150 if run.seed == 1 else 200,
+        "epochs": passes * share / PASSES[run.mode],
+    }
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
     _json(run.log / "cost.json", cost)
