@@ -131,6 +131,24 @@ def test_the_arms_share_initialization_labels_and_budget(write_params: Callable[
     assert all(abs(passes - budget) <= 1.5 * 16 for passes in spent.values()), spent
 
 
+def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable[[dict[str, Any]], Params]) -> None:
+    """An epoch is a pass over what the run learns from: all training images, or 20 labelled ones in batches of 10."""
+    from stages import finetune, joint, prepare, pretrain, supervised
+
+    epochs = {"pretrain": 0.5, "joint": 0.25, "finetune": 5.0, "supervised": 3.0}
+    sections = {name: {"epochs": count, "batch_size": 10} for name, count in epochs.items()}
+    params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, **sections})
+    prepare.main(params)
+    stages = {PRETRAINED: pretrain, "representational": finetune, "functional": joint, "supervised": supervised}
+    for mode, stage in stages.items():
+        stage.main(0, params)
+        run = Run("digits", mode, 0)
+        cost = json.loads((run.log / "cost.json").read_text())
+        assert cost["stage"] == run.stage
+        assert cost["epochs"] == pytest.approx(epochs[run.stage], abs=0.01)
+        assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
+
+
 def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
     from stages import prepare, pretrain
 

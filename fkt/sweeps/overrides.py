@@ -7,6 +7,8 @@ import re
 from fkt.errors import ParamsError
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BEFORE_QUOTE = re.compile(r"(\\*)('|$)")
+"""Backslashes before a quote, or before the one that ends the text: elsewhere a backslash stands for itself."""
 _WORDS = ("null", "true", "false", "nan", "inf")
 """What Hydra takes for something else than text, in upper and lower case."""
 
@@ -32,10 +34,14 @@ def in_hydra(value: object) -> str:
     if isinstance(value, str):
         if _BARE.fullmatch(value) and value.lower() not in _WORDS:
             return value
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
+        return f"'{_BEFORE_QUOTE.sub(_escaped, value)}'"
     if isinstance(value, list):
         return f"[{','.join(map(in_hydra, value))}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{in_hydra(item)}' for key, item in value.items())}}}"
     raise TypeError(f"params.yaml holds no {type(value).__name__}")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    backslashes, quote = found.groups()
+    return backslashes * 2 + ("\\'" if quote else "")

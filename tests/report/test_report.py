@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 import subprocess
@@ -87,6 +88,42 @@ def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params)
     assert 0 < difference["p_images"] <= 1
     assert {"functional_minus_supervised", "representational_minus_supervised"} < set(summary)
     assert summary[PRETRAINED]["knn_accuracy"] == pytest.approx(0.62)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounded(params: Params) -> None:
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    for mode in params.modes:
+        values = []
+        for seed in params.seeds:
+            log = Run("digits", mode, seed).log
+            kept = json.loads((log / "cost.json").read_text())["kept_step"]
+            assert kept == (150 if seed == 1 else 200)
+            with (log / "curve.csv").open(newline="") as file:
+                values += [float(row["val_accuracy"]) for row in csv.DictReader(file) if float(row["step"]) == kept]
+        assert summary[mode]["val_accuracy"] == pytest.approx(sum(values) / 3, abs=1e-15)
+        assert summary[mode]["val_accuracy_std"] == pytest.approx(statistics.stdev(values), abs=1e-15)
+        assert len(str(summary[mode]["val_accuracy"])) > len("0.12345")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_the_cost_of_every_training_run_is_a_row(params: Params) -> None:
+    main(params)
+    rows = pd.read_csv("metrics/costs.csv")
+    assert rows.groupby("mode")["stage"].unique().map(sorted).to_dict() == {
+        "functional": ["joint"],
+        "pretrained": ["pretrain"],
+        "representational": ["finetune", "pretrain"],
+        "supervised": ["supervised"],
+    }
+    assert len(rows) == 3 * 5
+    for row in rows.itertuples():
+        mode = PRETRAINED if row.stage == "pretrain" else row.mode
+        cost = json.loads((Run("digits", mode, row.seed).log / "cost.json").read_text())
+        assert (row.steps, row.image_passes) == (cost["steps"], cost["image_passes"])
+        assert row.gflops == pytest.approx(cost["flops"] / 1e9, abs=1e-5)
+        assert (row.epochs, row.seconds) == (pytest.approx(cost["epochs"]), pytest.approx(cost["seconds"], abs=1e-5))
 
 
 @pytest.mark.usefixtures("numbers_only")
