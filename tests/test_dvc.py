@@ -9,7 +9,7 @@ import pytest
 
 from fkt.params import Mode, load_params
 from fkt.report.summary import ORDER
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path
+from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path, prepared_path, transfer_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 
@@ -61,6 +61,15 @@ def test_evaluation_and_maps_are_where_the_report_looks() -> None:
     assert listed(STAGES["cam"]["outs"]) == {str(maps_path("${item.mode}"))}
     assert listed(STAGES["evaluate-pretrained"]["outs"]) == {str(Run("", PRETRAINED, 0).results.parent)}
     assert listed(STAGES["cam-pretrained"]["outs"]) == {str(maps_path(PRETRAINED))}
+
+
+def test_transfer_goes_from_the_prepared_dataset_and_the_pretrained_backbone_to_the_report() -> None:
+    prepared, evaluated = STAGES["prepare-transfer"], STAGES["evaluate-transfer"]
+    assert prepared["matrix"] == evaluated["matrix"] == {"dataset": "${transfer.datasets}"}
+    assert listed(prepared["outs"]) == {str(prepared_path("${item.dataset}"))} <= listed(evaluated["deps"])
+    assert str(Run("", PRETRAINED, 0).model.parent) in listed(evaluated["deps"])
+    assert listed(evaluated["outs"]) == {str(transfer_path("${item.dataset}", 0).parent)}
+    assert "metrics/runs" in listed(STAGES["report"]["deps"]) and "transfer" in listed(STAGES["report"]["params"])
 
 
 def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:

@@ -17,6 +17,7 @@ from fkt.params.sections import (
     Prepare,
     Report,
     Training,
+    Transfer,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Report",
     "SimCLRParams",
     "Training",
+    "Transfer",
     "Transform",
     "load_params",
     "parse_params",

@@ -41,6 +41,10 @@ T = TypeVar("T")
 def _distinct(values: list[T]) -> list[T]:
     if not values:
         raise ValueError("the list is empty; name at least one")
+    return _not_twice(values)
+
+
+def _not_twice(values: list[T]) -> list[T]:
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
     if repeated:
         raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
@@ -222,6 +226,13 @@ class Evaluate(Frozen):
     """Equal-width confidence bins of the expected calibration error."""
 
 
+class Transfer(Frozen):
+    """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
+
+    datasets: Annotated[list[Dataset], AfterValidator(_not_twice)]
+    """Prepared as the ``prepare`` section says, each from data/raw/<name>; none is no such evaluation."""
+
+
 class Cam(Frozen):
     """Which activation maps are drawn, and how."""
 
@@ -271,6 +282,7 @@ class Params(Frozen):
     supervised: Training
     joint: Joint
     evaluate: Evaluate
+    transfer: Transfer
     cam: Cam
     report: Report
 
@@ -280,6 +292,8 @@ class Params(Frozen):
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
             )
+        if self.dataset in self.transfer.datasets:
+            raise ValueError(f"transfer.datasets: '{self.dataset}' is what is trained on; name others, or none: []")
         if self.model.weights == "imagenet" and self.prepare.channels != 3:
             raise ValueError("model.weights: imagenet need prepare.channels: 3")
         return self

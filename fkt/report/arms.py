@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
-from fkt.runs import PRETRAINED, Run, prepared_path
+from fkt.runs import PRETRAINED, Run, prepared_path, transfer_path
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read the probe scores of the SSL-only backbones; empty where they have not been evaluated."""
     paths = [Run(dataset, PRETRAINED, seed).results for seed in seeds]
     return [read_json(path, f"evaluate-{PRETRAINED}") for path in paths] if any(p.is_file() for p in paths) else []
+
+
+def read_transfer(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read the probe scores of the SSL-only backbones on another dataset. Raises MissingResult."""
+    return [read_json(transfer_path(dataset, seed), f"evaluate-transfer@{dataset}") for seed in seeds]
 
 
 def read_pretraining(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:

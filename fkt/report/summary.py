@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ DIGITS = 5
 """Decimals in metrics/summary.json: far below any deviation, and stable to read in a diff."""
 P_DIGITS = 3
 """Significant digits of a p-value; decimals would make a small one 0."""
+TRANSFER = "transfer_"
+"""Before the name of a dataset: the section of what pretrained features are worth there."""
 BOOTSTRAP_SEED = 0
 ORDER = ("supervised", "representational", "functional")
 """The arms from the control to the proposal: a difference is told as the later minus the earlier."""
@@ -143,6 +145,13 @@ def summarize(
             name: round(value, DIGITS) for name, value in differences.items() if math.isfinite(value)
         } | {name: float(f"{p:.{P_DIGITS}g}") for name, p in p_values.items() if math.isfinite(p)}
     return summary
+
+
+def summarize_transfers(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Return the sections of metrics/summary.json on other datasets: probes of pretrained features, by dataset."""
+    return {
+        f"{TRANSFER}{dataset}": _metrics(results) | {"seeds": len(results)} for dataset, results in transfers.items()
+    }
 
 
 def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:

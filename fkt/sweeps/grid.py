@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fkt.report.summary import TRANSFER
 from fkt.sweeps.matching import Gathered
 from fkt.sweeps.metrics import METRICS
 from fkt.sweeps.published import Published
@@ -80,7 +81,7 @@ def shown(dimension: str, level: str) -> str:
     """Return a level as a reader sees it."""
     if dimension == METRIC:
         return METRICS[level].label if level in METRICS else level
-    return level.replace("_minus_", " - ") if dimension == MODE else level
+    return level.replace("_minus_", " - ").removeprefix(TRANSFER) if dimension == MODE else level
 
 
 def _sources(table: Table, gathered: Gathered) -> tuple[list[Published], bool]:

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
-from fkt.params import Labels, Params, load_params
+from fkt.params import Labels, Params, Transfer, load_params
 from fkt.report.arms import read_arm, read_arms
 from fkt.report.conditions import count_labelled, labels_sentence, selection_sentence
 from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
 from fkt.report.summary import spread
 from fkt.report.tables import markdown_table, p_value, percent
-from fkt.runs import PRETRAINED, Run, maps_path
+from fkt.runs import PRETRAINED, Run, maps_path, transfer_path
 from fkt.training.budget import labelled_index
 from stages import report as report_stage
 from stages.report import main
@@ -105,6 +105,25 @@ def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounde
         assert summary[mode]["val_accuracy"] == pytest.approx(sum(values) / 3, abs=1e-15)
         assert summary[mode]["val_accuracy_std"] == pytest.approx(statistics.stdev(values), abs=1e-15)
         assert len(str(summary[mode]["val_accuracy"])) > len("0.12345")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_probes_on_other_datasets_are_sections_of_their_own(params: Params) -> None:
+    for dataset, base in (("usps", 0.5), ("svhn", 0.3), ("mnist", 0.1)):
+        for seed in params.seeds:
+            path = transfer_path(dataset, seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"knn_accuracy": base + 0.01 * seed, "linear_accuracy": 0.9, "num_test": 5}))
+    main(params.model_copy(update={"transfer": Transfer(datasets=["usps", "svhn"])}))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert summary["transfer_usps"] == {
+        "knn_accuracy": 0.51, "knn_accuracy_std": 0.01, "linear_accuracy": 0.9, "linear_accuracy_std": 0.0, "seeds": 3,
+    }  # fmt: skip
+    assert "transfer_svhn" in summary and "transfer_mnist" not in summary
+    assert not transfer_path("mnist", 0).exists(), "a dataset that is no longer asked for"
+    assert "| usps    | 51.00 \u00b1 1.00 | " in Path("metrics/report.md").read_text(encoding="utf-8")
+    with pytest.raises(MissingResult, match="run 'dvc repro evaluate-transfer@stl10'"):
+        main(params.model_copy(update={"transfer": Transfer(datasets=["stl10"])}))
 
 
 @pytest.mark.usefixtures("numbers_only")

@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 FOLDER = ROOT / "sweeps"
 NAMES = [
     "balance", "batch-size", "depth", "efficiency", "false-negatives", "fkt", "good-crops", "labels", "lambda",
-    "methods", "rotation",
+    "methods", "rotation", "transfer",
 ]  # fmt: skip
 AWAITED = {"joint.balance", "distill.teacher", "ssl.label_fraction", "prepare.masks"}, {"pretrained", "distilled"}
 """Parameters and modes that sweeps are made for, where the project does not have them yet."""
