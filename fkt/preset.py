@@ -56,7 +56,7 @@ def merged(text: str, name: str, preset: Path) -> str:
     overlay = read_yaml(preset)
     if not isinstance(overlay, dict):
         raise ParamsError(f"{preset} holds no keys; see the other presets for how they look")
-    wanted, present = dict(_flat(overlay)), dict(_flat(parse_yaml(text, name)))
+    wanted, present = dict(flat(overlay)), dict(flat(parse_yaml(text, name)))
     source = preset.read_text(encoding="utf-8")
     ours = dict(_entries(yaml.compose(text, yaml.SafeLoader)))
     edits = []
@@ -67,7 +67,7 @@ def merged(text: str, name: str, preset: Path) -> str:
             edits.append(_edit(text, ours[key], source, entry))
     for start, end, new in sorted(edits, reverse=True):  # from the end, so that earlier positions stay true
         text = text[:start] + new + text[end:]
-    found = dict(_flat(parse_yaml(text, name)))
+    found = dict(flat(parse_yaml(text, name)))
     if any(found.get(key) != value for key, value in wanted.items()):
         raise ParamsError(f"{name} is laid out so that {preset} does not fit in; write each key on a line of its own")
     return text
@@ -75,22 +75,22 @@ def merged(text: str, name: str, preset: Path) -> str:
 
 def changes(before: object, after: object) -> list[str]:
     """One line ``key: old -> new`` for each value that differs; transforms are shown by their names."""
-    old = dict(_flat(before))
+    old = dict(flat(before))
     lines = []
-    for key, value in _flat(after):
+    for key, value in flat(after):
         if old.get(key) != value:
             was, now = _shown(old.get(key)), _shown(value)
             lines.append(f"{key}: {was} -> {now if now != was else 'other values'}")
     return lines
 
 
-def _flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted keys and values; a list is one value."""
+def flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield dotted keys and values of nested sections; a list is one value."""
     if not isinstance(content, dict):
         yield prefix, content
         return
     for key, value in content.items():
-        yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
 def _entries(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, Entry]]:

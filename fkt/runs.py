@@ -143,6 +143,18 @@ def remove_other_modes(modes: Sequence[str]) -> None:
         maps_path(mode).unlink(missing_ok=True)
 
 
+def transfer_path(dataset: str, seed: int) -> Path:
+    """Probe scores of one seed's pretrained backbone on another dataset (JSON)."""
+    return METRICS / "runs" / "transfer" / dataset / f"s{seed}.json"
+
+
+def remove_other_transfers(datasets: Sequence[str]) -> None:
+    """Take the results on datasets that are no longer asked for out of what the report depends on; see above."""
+    for folder in transfer_path("any", 0).parent.parent.glob("*"):
+        if folder.name not in datasets:
+            shutil.rmtree(folder)
+
+
 def maps_path(mode: str) -> Path:
     """Activation maps of a mode, over the images that every mode draws (npz)."""
     return METRICS / "maps" / f"{mode}.npz"

@@ -1,6 +1,7 @@
 """Stage evaluate: score the runs of one mode, or of the SSL-only backbone, on the whole test split.
 
-What their training told of itself goes along to the report. Usage: python -m stages.evaluate MODE
+What their training told of itself goes along to the report. Usage: python -m stages.evaluate MODE, or for probes of
+the SSL-only backbone on another dataset: transfer DATASET
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import shutil
 
 import torch
+from torch import Tensor
 
 from fkt.data.store import Split, load_split, write_json
 from fkt.errors import CheckpointError, reported
@@ -16,9 +18,10 @@ from fkt.evaluation.metrics import confusion, scores
 from fkt.evaluation.predict import features, logits_of, probabilities_of, untouched, write_predictions
 from fkt.evaluation.probes import probe_scores
 from fkt.hardware import pick_device, setup_torch
-from fkt.models.checkpoint import load_backbone, load_classifier
+from fkt.models.backbones import ResNet
+from fkt.models.checkpoint import Card, load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path, remove_other_seeds
+from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path, remove_other_seeds, transfer_path
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
 
@@ -50,14 +53,7 @@ def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torc
     if card.classes != test.meta.classes:
         raise CheckpointError(f"{run.model} was trained on {card.dataset} with other classes; run 'dvc repro'")
     num_classes, labels = len(card.classes), test.labels.numpy()
-    results: dict[str, object] = {"num_test": len(test)}
-    with untouched(backbone):
-        bank, queries = (
-            features(backbone, split, params.batch_size, device, mean=card.mean, std=card.std)
-            for split in (train, test)
-        )
-        probing = device if device.type == "cuda" else torch.device("cpu")  # the others have no float64
-        results |= probe_scores(bank.to(probing), train.labels, queries.to(probing), test.labels, params, num_classes)
+    results, queries = probed(backbone, card, train, test, params, device)
     if classifier is not None:
         probabilities = probabilities_of(logits_of(classifier, queries))
         results |= scores(probabilities, labels, params.calibration_bins)
@@ -77,9 +73,47 @@ def hand_on_logs(run: Run) -> None:
         shutil.copytree(source, run.told / part.stage)
 
 
+def probed(
+    backbone: ResNet, card: Card, train: Split, test: Split, params: Evaluate, device: torch.device
+) -> tuple[dict[str, object], Tensor]:
+    """Return the scores of probes of frozen features, and the features of the test images (N, D)."""
+    with untouched(backbone):
+        bank, queries = (
+            features(backbone, split, params.batch_size, device, mean=card.mean, std=card.std)
+            for split in (train, test)
+        )
+        probing = device if device.type == "cuda" else torch.device("cpu")  # the others have no float64
+        num_classes = test.meta.num_classes
+        found = probe_scores(bank.to(probing), train.labels, queries.to(probing), test.labels, params, num_classes)
+    return {"num_test": len(test), **found}, queries
+
+
+def transfer(dataset: str, params: Params) -> None:
+    """Probe the SSL-only backbone of every seed on a dataset that it has not seen, with that one's own splits."""
+    setup_torch()
+    device = pick_device()
+    train, test = (load_split(prepared_path(dataset), name, device) for name in ("train", "test"))
+    shutil.rmtree(transfer_path(dataset, 0).parent, ignore_errors=True)  # seeds that are no longer asked for
+    for seed in params.seeds:
+        backbone, card = load_backbone(Run(params.dataset, PRETRAINED, seed).model, device)
+        if (card.image_size, card.channels) != (test.meta.image_size, test.meta.channels):
+            raise CheckpointError(
+                f"{prepared_path(dataset)} holds images of other sizes or channels than the network was trained on; "
+                "run 'dvc repro'"
+            )
+        results, _ = probed(backbone, card, train, test, params.evaluate, device)
+        write_json(transfer_path(dataset, seed), results)
+        shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
+        print(f"{PRETRAINED} on {dataset}, seed {seed}: {shown}, on {len(test)} images", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=list(TRAINED_BY))
+    parser.add_argument("mode", choices=[*TRAINED_BY, "transfer"])
+    parser.add_argument("dataset", nargs="?")
     arguments = parser.parse_args()
     with reported():
-        main(arguments.mode, load_params())
+        if arguments.mode == "transfer":
+            transfer(arguments.dataset, load_params())
+        else:
+            main(arguments.mode, load_params())

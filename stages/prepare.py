@@ -1,4 +1,9 @@
-"""Prepare: the raw dataset becomes uint8 arrays with train, val and test splits (``python -m stages.prepare``)."""
+"""Prepare: raw data become uint8 arrays with train, val and test splits.
+
+Usage: python -m stages.prepare [DATASET], by default the one that params.yaml is about.
+"""
+
+import sys
 
 from fkt.errors import reported
 from fkt.params import Params, load_params
@@ -7,10 +12,12 @@ from fkt.raw.summary import class_table, remarks
 from fkt.runs import prepared_path
 
 
-def main(params: Params) -> None:
-    """Prepare the dataset that params.yaml names, and print what came of it."""
-    target = prepared_path(params.dataset)
-    meta = prepare(params.dataset, params.prepare, target)
+def main(params: Params, dataset: str | None = None) -> None:
+    """Prepare a dataset, and print what came of it; prepare.source is of the one that params.yaml is about alone."""
+    name = dataset or params.dataset
+    settings = params.prepare if name == params.dataset else params.prepare.model_copy(update={"source": None})
+    target = prepared_path(name)
+    meta = prepare(name, settings, target)
     for line in remarks(meta):
         print(f"note: {line}")
     print(class_table(meta))
@@ -19,4 +26,4 @@ def main(params: Params) -> None:
 
 if __name__ == "__main__":
     with reported():
-        main(load_params())
+        main(load_params(), *sys.argv[1:2])

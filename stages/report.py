@@ -11,34 +11,40 @@ from pathlib import Path
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.report import plot_data
-from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained
+from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained, read_pretraining, read_transfer
 from fkt.report.confusion_figure import draw_confusion
 from fkt.report.drawn_maps import read_maps
 from fkt.report.figures import draw_accuracy, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.report import Findings, headline, render
-from fkt.report.summary import ORDER, compare_arms, summarize
-from fkt.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes
+from fkt.report.summary import ORDER, compare_arms, summarize, summarize_transfers
+from fkt.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes, remove_other_transfers
 
 
 def main(params: Params) -> None:
     """Write everything under metrics/ that a person or ``dvc metrics`` and ``dvc plots`` read."""
     remove_other_modes(params.modes)
+    remove_other_transfers(params.transfer.datasets)
     modes = sorted(params.arms, key=ORDER.index)
     arms = read_arms(params.dataset, list(modes), params.seeds)
     pretrained = read_pretrained(params.dataset, params.seeds) if PRETRAINED in params.modes else []
     clusters = read_clusters(params.dataset, params.seeds) if "distilled" in modes else []
+    transfers = {str(dataset): read_transfer(dataset, params.seeds) for dataset in params.transfer.datasets}
     comparisons = compare_arms(arms, params.report)
-    findings = Findings(params, read_meta(params.dataset), arms, pretrained, clusters, comparisons)
+    findings = Findings(params, read_meta(params.dataset), arms, pretrained, clusters, comparisons, transfers=transfers)
     classes = findings.meta["classes"]
     drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]
 
     METRICS.mkdir(exist_ok=True)
-    summary = summarize(arms, pretrained, findings.comparisons)
+    summary = summarize(arms, pretrained, findings.comparisons) | summarize_transfers(transfers)
     _write(METRICS / "summary.json", json.dumps(summary, indent=2) + "\n")
     _write(METRICS / "report.md", render(findings))
     _write(METRICS / "curves.csv", plot_data.curve_rows(arms).to_csv(index=False, lineterminator="\n"))
     _write(METRICS / "confusion.csv", plot_data.confusion_rows(arms, classes).to_csv(index=False, lineterminator="\n"))
+    pretraining = dict(
+        zip(params.seeds, read_pretraining(params.dataset, params.seeds), strict=True) if pretrained else ()
+    )
+    _write(METRICS / "costs.csv", plot_data.cost_rows(arms, pretraining).to_csv(index=False, lineterminator="\n"))
     draw_accuracy(arms, findings.title, FIGURES / "accuracy.png")
     draw_curves(arms, findings.title, FIGURES / "curves.png")
     draw_confusion(arms, classes, findings.title, FIGURES / "confusion.png")

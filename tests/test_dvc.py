@@ -10,7 +10,7 @@ import yaml
 
 from fkt.params import Mode, load_params
 from fkt.report.summary import ORDER
-from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER, TRAINED_BY, Run, maps_path, prepared_path
+from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER, TRAINED_BY, Run, maps_path, prepared_path, transfer_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 
@@ -38,7 +38,7 @@ def test_training_stages_are_apart_so_that_dvc_repro_runs_those_that_modes_need(
     trainers = stages("stages/dvc.yaml")
     assert set(trainers) == set(TRAINING)
     assert all(stage["wdir"] == ".." for stage in trainers.values())
-    asked = [dep for stage in stages("dvc.yaml").values() for dep in stage["deps"]]
+    asked = [dep for name, stage in stages("dvc.yaml").items() if name != "evaluate-transfer" for dep in stage["deps"]]
     for dep in asked:
         if dep.startswith(("models", "metrics/logs")):
             assert "${item.mode}" in dep, f"{dep} would have every mode trained"
@@ -93,6 +93,15 @@ def test_evaluation_and_maps_are_where_the_report_looks() -> None:
     assert listed(STAGES["evaluate"]["outs"]) == {str(run.results.parent)}
     assert listed(STAGES["cam"]["outs"]) == {str(maps_path("${item.mode}"))}
     assert {str(run.results.parents[1]), str(maps_path("x").parent)} <= listed(STAGES["report"]["deps"])
+
+
+def test_transfer_goes_from_the_prepared_dataset_and_the_pretrained_backbone_to_the_report() -> None:
+    prepared, evaluated = STAGES["prepare-transfer"], STAGES["evaluate-transfer"]
+    assert prepared["matrix"] == evaluated["matrix"] == {"dataset": "${transfer.datasets}"}
+    assert listed(prepared["outs"]) == {str(prepared_path("${item.dataset}"))} <= listed(evaluated["deps"])
+    assert str(Run("", PRETRAINED, 0).model.parent) in listed(evaluated["deps"])
+    assert listed(evaluated["outs"]) == {str(transfer_path("${item.dataset}", 0).parent)}
+    assert "metrics/runs" in listed(STAGES["report"]["deps"]) and "transfer" in listed(STAGES["report"]["params"])
 
 
 def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:

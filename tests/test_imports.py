@@ -40,6 +40,9 @@ MAY_IMPORT = {
     "report": GROUND | {"data"},
     "preset": {"params", "errors"},
     "clusters": {"data", "errors"},
+    "sweeps": {"params", "errors", "runs", "preset", "report"},
+    "sweep": {"params", "errors", "sweeps"},
+    "gather": {"errors", "runs", "sweeps"},
     "classify": {"data", "raw", "models", "errors"},
 }
 """The one direction: stages -> report, evaluation, training -> ssl -> models, views -> data -> params, runs, errors."""
@@ -119,9 +122,18 @@ def test_imports_flow_one_way(path: Path) -> None:
     mine = room(path)
     theirs = {room(other) for other in direct_imports(path) if other != Path("fkt/__init__.py")} - {mine}
     if mine == "stages":
-        assert "preset" not in theirs
+        assert not theirs & {"preset", "sweep", "sweeps", "gather"}
     elif mine != "__init__":
         assert theirs <= MAY_IMPORT[mine], f"{path} may not import {sorted(theirs - MAY_IMPORT[mine])}"
+
+
+@pytest.mark.parametrize("command", ["fkt.preset", "fkt.sweep", "fkt.gather"])
+def test_commands_that_train_nothing_do_without_torch(command: str) -> None:
+    for path in imported_files(command):
+        for node in ast.walk(parsed(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in ("torch", "torchvision")], path
 
 
 def test_stages_do_not_import_each_other() -> None:

@@ -138,6 +138,8 @@ SHAPES = [
     ("augment.views.0.p", NOWHERE, "augment.views[0].p: missing; add it"),
     ("labels", 5, "labels: 5 is a whole number, not a section; write its keys below it, indented"),
     ("labels", None, "labels: None is empty, not a section; write its keys below it, indented"),
+    ("transfer.datasets", ["usps", "usps"], "transfer.datasets: ['usps', 'usps']: usps stands more than once"),
+    ("transfer.datasets", ["digit"], "transfer.datasets[0]: unknown value 'digit'; choose from: digits, cifar10, "),
     ("labels.fraction", 0.1, "labels: per_class and fraction are both set; set one of them to null"),
     ("prepare.download", "yes", "prepare.download: 'yes' is text; give true or false"),
     ("prepare.source", 5, "prepare.source: 5 is a whole number, not text; put it in quotes"),
@@ -242,6 +244,11 @@ def test_text_that_readers_would_take_differently_is_refused(text: str, message:
 def test_a_key_that_stands_twice_deep_in_a_section_is_refused() -> None:
     said = complaint(with_text("  val_fraction: 0.2\n  val_fraction: 0.1", "  val_fraction: 0.2"))
     assert "the key 'val_fraction' stands twice" in said
+
+
+def test_the_dataset_that_is_trained_on_is_no_target_of_transfer() -> None:
+    said = complaint(edited("transfer.datasets", ["usps", "digits"]))
+    assert said.endswith("transfer.datasets: 'digits' is what is trained on; name others, or none: []")
 
 
 def test_a_misspelled_key_is_named_before_the_one_that_is_missing_for_it() -> None:

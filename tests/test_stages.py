@@ -220,6 +220,23 @@ def test_no_backbone_that_precedes_the_labels_depends_on_them(
     assert found[0] == found[1]
 
 
+def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable[[dict[str, Any]], Params]) -> None:
+    """An epoch is a pass over what the run learns from: all training images, or 20 labelled ones in batches of 10."""
+    from stages import prepare
+
+    epochs = {"pretrain": 0.5, "joint": 0.25, "finetune": 5.0, "supervised": 3.0}
+    sections = {name: {"epochs": count, "batch_size": 10} for name, count in epochs.items()}
+    params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, **sections})
+    prepare.main(params)
+    for mode in (PRETRAINED, "representational", "functional", "supervised"):
+        trainers(params, 0)[mode]()
+        run = Run("digits", mode, 0)
+        cost = json.loads((run.logs / run.stage / "cost.json").read_text())
+        assert cost["stage"] == run.stage
+        assert cost["epochs"] == pytest.approx(epochs[run.stage], abs=0.01)
+        assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
+
+
 def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
     from stages import prepare, pretrain
 

@@ -20,6 +20,7 @@ from fkt.params.sections import (
     Prepare,
     Report,
     Training,
+    Transfer,
 )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ScheduleParams",
     "SimCLRParams",
     "Training",
+    "Transfer",
     "Transform",
     "load_params",
     "parse_params",

@@ -48,6 +48,10 @@ T = TypeVar("T")
 def _distinct(values: list[T]) -> list[T]:
     if not values:
         raise ValueError("the list is empty; name at least one")
+    return _not_twice(values)
+
+
+def _not_twice(values: list[T]) -> list[T]:
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
     if repeated:
         raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
@@ -300,6 +304,13 @@ class Evaluate(Frozen):
     """Equal-width confidence bins of the expected calibration error."""
 
 
+class Transfer(Frozen):
+    """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
+
+    datasets: Annotated[list[Dataset], AfterValidator(_not_twice)]
+    """Prepared as the ``prepare`` section says, each from data/raw/<name>; none is no such evaluation."""
+
+
 class Cam(Frozen):
     """Which activation maps are drawn, and how."""
 
@@ -352,6 +363,7 @@ class Params(Frozen):
     frozen: Training
     distill: Distill
     evaluate: Evaluate
+    transfer: Transfer
     cam: Cam
     report: Report
 
@@ -371,6 +383,8 @@ class Params(Frozen):
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
             )
+        if self.dataset in self.transfer.datasets:
+            raise ValueError(f"transfer.datasets: '{self.dataset}' is what is trained on; name others, or none: []")
         if self.augment.object_share and self.prepare.masks == "none":
             raise ValueError(
                 f"augment.object_share: {self.augment.object_share} judges crops by masks of the training images, and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,8 +40,15 @@ def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
 
 
 def source_folder(dataset: str, source: str | None) -> Path:
-    """Return where the raw data of a dataset are looked for."""
-    return RAW / dataset if source is None else Path(source).expanduser()
+    """Return where the raw data of a dataset are looked for.
+
+    A queued experiment runs in a copy of what git has, and raw data are not in git: what is not here may be in the
+    repository that the experiment was queued in.
+    """
+    folder = RAW / dataset if source is None else Path(source).expanduser()
+    if folder.exists():
+        return folder
+    return Path(os.environ.get("DVC_ROOT", ".")) / folder  # of a path that is absolute, the path alone
 
 
 DATASETS: dict[str, Callable[[Path, bool], Raw]] = {

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
-from fkt.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path
+from fkt.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path, transfer_path
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,15 @@ class Arm:
         """(K, K) test images by actual (row) and predicted class, summed over seeds."""
         counts: NDArray[np.int64] = np.sum([result["confusion"] for result in self.results], axis=0, dtype=np.int64)
         return counts
+
+    @property
+    def kept_val_accuracy(self) -> list[float]:
+        """Accuracy on validation images of the weights that each seed kept, from the arm's last training run."""
+        kept = []
+        for seed, (*_, last) in zip(self.seeds, self.costs, strict=True):
+            rows = self.curves[(self.curves["seed"] == seed) & (self.curves["stage"] == last["stage"])]
+            kept.append(float(rows.loc[rows["step"] == last["kept_step"], "val_accuracy"].item()))
+        return kept
 
     @property
     def warnings(self) -> list[str]:
@@ -103,6 +112,17 @@ def read_clusters(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read, for each seed, whose features the distilled arm's clusters are and how they fell. Raises MissingResult."""
     runs = [Run(dataset, "distilled", seed) for seed in seeds]
     return [read_json(run.told / TRAINED_BY[STUDENT] / "clusters.json", f"evaluate@{run.mode}") for run in runs]
+
+
+def read_transfer(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read the probe scores of the SSL-only backbones on another dataset. Raises MissingResult."""
+    return [read_json(transfer_path(dataset, seed), f"evaluate-transfer@{dataset}") for seed in seeds]
+
+
+def read_pretraining(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """Read what pretraining cost, one entry a seed; see ``Arm.costs``."""
+    runs = [Run(dataset, PRETRAINED, seed) for seed in seeds]
+    return [read_json(run.told / run.stage / "cost.json", f"evaluate@{run.mode}") for run in runs]
 
 
 def read_meta(dataset: str) -> dict[str, Any]:

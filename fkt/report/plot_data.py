@@ -1,12 +1,14 @@
-"""Tables behind the interactive plots of ``dvc plots``: metrics/curves.csv and metrics/confusion.csv."""
+"""Tables beside the report: metrics/curves.csv and metrics/confusion.csv, which ``dvc plots`` draws, and costs.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from fkt.report.arms import Arm
+from fkt.runs import PRETRAINED
 
 DIGITS = 5
 CURVE_COLUMNS = (
@@ -27,6 +29,7 @@ CURVE_COLUMNS = (
     "feature_std",
     "learning_rate",
 )
+COST_COLUMNS = ("mode", "seed", "stage", "epochs", "steps", "image_passes", "seconds", "gflops")
 
 
 def curve_rows(arms: Sequence[Arm]) -> pd.DataFrame:
@@ -51,3 +54,18 @@ def confusion_rows(arms: Sequence[Arm], classes: Sequence[str]) -> pd.DataFrame:
         ]
         rows += sorted(cells, key=lambda cell: cell[1] != cell[2])
     return pd.DataFrame(rows, columns=["mode", "actual", "predicted", "images", "share"]).round(DIGITS)
+
+
+def cost_rows(arms: Sequence[Arm], pretraining: Mapping[int, dict[str, Any]]) -> pd.DataFrame:
+    """Return one row for each training run of each mode: what it took, apart from the summary, for seconds differ.
+
+    pretraining: the cost of the SSL-only backbone of each seed; an arm that starts from it has it as a row of its own
+    as well. Epochs are passes over the images that a run learns from: all of them with SSL, else the labelled ones.
+    """
+    named = [(arm.mode, seed, part) for arm in arms for seed, parts in zip(arm.seeds, arm.costs, strict=True)
+             for part in parts]  # fmt: skip
+    rows = [
+        {"mode": mode, "seed": seed, "gflops": part["flops"] / 1e9} | {name: part[name] for name in COST_COLUMNS[2:-1]}
+        for mode, seed, part in [*named, *((PRETRAINED, seed, part) for seed, part in pretraining.items())]
+    ]
+    return pd.DataFrame(rows, columns=list(COST_COLUMNS)).round(DIGITS)

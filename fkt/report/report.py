@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fkt.params import Params
@@ -38,6 +38,8 @@ class Findings:
     clusters: Sequence[dict[str, Any]]
     """Teacher and clusters of the distilled arm's seeds; empty where there is no such arm."""
     comparisons: Sequence[Comparison]
+    transfers: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    """Probe scores of the SSL-only backbones on other datasets."""
 
     @property
     def title(self) -> str:
@@ -66,6 +68,7 @@ def render(findings: Findings) -> str:
         findings.conclusion,
         _budgets(findings),
         _scores(findings),
+        _transfers(findings),
         _differences(findings),
         _fusion(findings),
         _costs(findings),
@@ -102,6 +105,19 @@ def _scores(findings: Findings) -> str:
             "F1 is a mean over classes; calibration error is the expected one, and lower is better. Both probes "
             "classify frozen features, with the labels of all training images: they judge the backbone, not the "
             "classifier.",
+        ]
+    )
+
+
+def _transfers(findings: Findings) -> str:
+    if not findings.transfers:
+        return ""
+    return "\n\n".join(
+        [
+            "## Pretrained features on other datasets",
+            tables.transfer_table(findings.transfers),
+            f"The backbone of self-supervised pretraining on {findings.params.dataset}, frozen. Both probes are fitted "
+            "on all training images of the other dataset and scored on all of its test images.",
         ]
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,14 @@ METRICS = {
     "linear_accuracy": "linear_accuracy",
 }
 """Names in the summary, and in the results of a run; precision, recall and F1 are means over classes (macro)."""
-SPREAD = ("accuracy", "precision", "recall")
+SPREAD = ("accuracy", "precision", "recall", "knn_accuracy", "linear_accuracy")
 """Metrics whose deviation is in the summary too; the report has all of them."""
 DIGITS = 5
 """Decimals in metrics/summary.json: far below any deviation, and stable to read in a diff."""
 P_DIGITS = 3
 """Significant digits of a p-value; decimals would make a small one 0."""
+TRANSFER = "transfer_"
+"""Before the name of a dataset: the section of what pretrained features are worth there."""
 BOOTSTRAP_SEED = 0
 ORDER = ("supervised", "frozen", "representational", "distilled", "functional")
 """The arms from the control to the proposal: a difference is told as the later minus the earlier."""
@@ -135,11 +137,15 @@ def summarize(
     summary = {}
     for arm in arms:
         spent = cost(arm)
-        summary[arm.mode] = _metrics(arm.results) | {
-            "seeds": len(arm.seeds),
-            "image_passes": round(spent.image_passes),
-            "gflops": round(spent.flops / 1e9, DIGITS),
-        }
+        summary[arm.mode] = (
+            _metrics(arm.results)
+            | _validation(arm)
+            | {
+                "seeds": len(arm.seeds),
+                "image_passes": round(spent.image_passes),
+                "gflops": round(spent.flops / 1e9, DIGITS),
+            }
+        )
     if pretrained:
         summary[PRETRAINED] = _metrics(pretrained) | {"seeds": len(pretrained)}
     for comparison in comparisons:
@@ -152,6 +158,13 @@ def summarize(
     return summary
 
 
+def summarize_transfers(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Return the sections of metrics/summary.json on other datasets: probes of pretrained features, by dataset."""
+    return {
+        f"{TRANSFER}{dataset}": _metrics(results) | {"seeds": len(results)} for dataset, results in transfers.items()
+    }
+
+
 def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
     numbers = {}
     for name in METRICS:
@@ -162,6 +175,14 @@ def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
         if found.std is not None and name in SPREAD:
             numbers[f"{name}_std"] = round(found.std, DIGITS)
     return numbers
+
+
+def _validation(arm: Arm) -> dict[str, float]:
+    """Return the validation accuracy of the weights that each seed kept, not rounded: settings are chosen by it."""
+    found = spread(arm.kept_val_accuracy)
+    if found is None:
+        return {}
+    return {"val_accuracy": found.mean} | ({"val_accuracy_std": found.std} if found.std is not None else {})
 
 
 def _threads(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fkt.report.arms import Arm
@@ -74,6 +74,15 @@ def other_table(arms: Sequence[Arm], pretrained: Sequence[dict[str, Any]]) -> st
         for name, results in named
     ]
     return markdown_table(["Mode", *(f"{name} %" for name in PERCENT_METRICS.values()), "Quadratic kappa"], rows)
+
+
+def transfer_table(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """Return what probes of the pretrained features score on other datasets."""
+    rows = [
+        [dataset, *(percent(metric(results, name)) for name in ("knn_accuracy", "linear_accuracy"))]
+        for dataset, results in transfers.items()
+    ]
+    return markdown_table(["Dataset", "kNN probe %", "Linear probe %"], rows)
 
 
 def difference_table(comparisons: Sequence[Comparison], confidence: float) -> str:

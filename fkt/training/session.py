@@ -173,7 +173,7 @@ class Session:
             resume=Resume(self.run.checkpoint(key)),
             label=f"{self.run.stage} s{self.run.seed}",
         )
-        self._finish(model, fitted, plan, sections, keep, before)
+        self._finish(model, fitted, plan, sections, keep, plan.steps / loader.steps_per_epoch, before)
 
     def _finish(
         self,
@@ -182,6 +182,7 @@ class Session:
         plan: Plan,
         sections: Sequence[str],
         keep: str,
+        epochs: float,
         before: Before,
     ) -> None:
         """Write the model with its card, the learning curve and the cost, and say what went wrong if anything did."""
@@ -211,7 +212,8 @@ class Session:
         )
         save_model(self.run.model, model, card)
         cost = cost_of(backbone, self.meta, fitted, plan, self.precision, before)
-        write_log(self.run.log_folders, fitted.rows, cost | {"warnings": found})
+        cost |= {"stage": self.run.stage, "kept_step": fitted.kept_step, "epochs": epochs, "warnings": found}
+        write_log(self.run.log_folders, fitted.rows, cost)
         for warning in found:
             print(f"warning: {self.run.stage} s{self.run.seed}: {warning}", flush=True)
 

@@ -50,6 +50,19 @@ def test_absent_data_say_what_belongs_where(tmp_path, monkeypatch, dataset, word
     assert str(Path("data/raw") / dataset) in str(caught.value)
 
 
+@pytest.mark.parametrize("source", [None, "elsewhere/mine"])
+def test_a_queued_experiment_finds_raw_data_where_the_original_project_has_them(tmp_path, monkeypatch, source):
+    """It runs in a copy of what git has, and DVC tells where the original is."""
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    copy.mkdir()
+    fakes.write_folder(original / (source or "data/raw/folder"), ("a", "b"), 4)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(original))
+    assert read_raw("folder", source, False).classes == ["a", "b"]
+    fakes.write_folder(copy / (source or "data/raw/folder"), ("c", "d"), 4)
+    assert read_raw("folder", source, False).classes == ["c", "d"]
+
+
 def test_a_folder_of_class_folders_has_one_part(tmp_path):
     fakes.write_folder(tmp_path, ("b", "a"), 4)
     raw = read_raw("folder", str(tmp_path), False)

@@ -46,7 +46,9 @@ def fabricate(
     if PRETRAINED in params.modes:
         for seed in params.seeds:
             scores = {"knn_accuracy": 0.61 + 0.01 * seed, "linear_accuracy": 0.66, "num_test": num_test}
-            _json(Run(params.dataset, PRETRAINED, seed).results, scores)
+            run = Run(params.dataset, PRETRAINED, seed)
+            _json(run.results, scores)
+            _training(PRETRAINED, run, params.budget.passes, 0.0, random)
     if maps:
         for mode in params.modes:
             _maps(Run(params.dataset, mode, params.seeds[0]), labels, side, channels)
@@ -100,6 +102,11 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
     pd.DataFrame(rows).to_csv(told / "curve.csv", index=False)
     image_passes = round(passes * share * 800)
     cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
+    cost |= {
+        "stage": run.stage,
+        "kept_step": 150 if run.seed == 1 else 200,
+        "epochs": passes * share / PASSES[run.mode],
+    }
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
     _json(told / "cost.json", cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fkt.params import Labels, Params, load_params
+from fkt.params import Labels, Params, Transfer, load_params
 from fkt.report.arms import read_arm, read_arms
 from fkt.report.conditions import balance_sentence, count_labelled, labels_sentence, selection_sentence
 from fkt.report.fusion import fusion_table
@@ -22,7 +23,7 @@ from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
 from fkt.report.summary import spread
 from fkt.report.tables import markdown_table, p_value, percent
-from fkt.runs import PRETRAINED, Run, maps_path
+from fkt.runs import PRETRAINED, Run, maps_path, transfer_path
 from fkt.training.budget import labelled_index
 from stages import report as report_stage
 from stages.report import main
@@ -102,6 +103,61 @@ def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params)
     assert 0 < difference["p_images"] <= 1
     assert {"functional_minus_supervised", "representational_minus_supervised"} < set(summary)
     assert summary[PRETRAINED]["knn_accuracy"] == pytest.approx(0.62)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounded(params: Params) -> None:
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    for mode in params.arms:
+        values = []
+        for seed in params.seeds:
+            run = Run("digits", mode, seed)
+            log = run.told / run.stage
+            kept = json.loads((log / "cost.json").read_text())["kept_step"]
+            assert kept == (150 if seed == 1 else 200)
+            with (log / "curve.csv").open(newline="") as file:
+                values += [float(row["val_accuracy"]) for row in csv.DictReader(file) if float(row["step"]) == kept]
+        assert summary[mode]["val_accuracy"] == pytest.approx(sum(values) / 3, abs=1e-15)
+        assert summary[mode]["val_accuracy_std"] == pytest.approx(statistics.stdev(values), abs=1e-15)
+        assert len(str(summary[mode]["val_accuracy"])) > len("0.12345")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_probes_on_other_datasets_are_sections_of_their_own(params: Params) -> None:
+    for dataset, base in (("usps", 0.5), ("svhn", 0.3), ("mnist", 0.1)):
+        for seed in params.seeds:
+            path = transfer_path(dataset, seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"knn_accuracy": base + 0.01 * seed, "linear_accuracy": 0.9, "num_test": 5}))
+    main(params.model_copy(update={"transfer": Transfer(datasets=["usps", "svhn"])}))
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert summary["transfer_usps"] == {
+        "knn_accuracy": 0.51, "knn_accuracy_std": 0.01, "linear_accuracy": 0.9, "linear_accuracy_std": 0.0, "seeds": 3,
+    }  # fmt: skip
+    assert "transfer_svhn" in summary and "transfer_mnist" not in summary
+    assert not transfer_path("mnist", 0).exists(), "a dataset that is no longer asked for"
+    assert "| usps    | 51.00 \u00b1 1.00 | " in Path("metrics/report.md").read_text(encoding="utf-8")
+    with pytest.raises(MissingResult, match="run 'dvc repro evaluate-transfer@stl10'"):
+        main(params.model_copy(update={"transfer": Transfer(datasets=["stl10"])}))
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_the_cost_of_every_training_run_is_a_row(params: Params) -> None:
+    main(params)
+    rows = pd.read_csv("metrics/costs.csv")
+    assert rows.groupby("mode")["stage"].unique().map(sorted).to_dict() == {
+        "functional": ["joint"],
+        "pretrained": ["pretrain"],
+        "representational": ["finetune", "pretrain"],
+        "supervised": ["supervised"],
+    }
+    assert len(rows) == 3 * 5
+    for row in rows.itertuples():
+        cost = json.loads((Run("digits", row.mode, row.seed).told / row.stage / "cost.json").read_text())
+        assert (row.steps, row.image_passes) == (cost["steps"], cost["image_passes"])
+        assert row.gflops == pytest.approx(cost["flops"] / 1e9, abs=1e-5)
+        assert (row.epochs, row.seconds) == (pytest.approx(cost["epochs"]), pytest.approx(cost["seconds"], abs=1e-5))
 
 
 @pytest.mark.usefixtures("numbers_only")

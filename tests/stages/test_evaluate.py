@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fkt.data.store import Meta, write_meta
+from fkt.data.store import Meta, load_meta, write_meta
 from fkt.errors import CheckpointError
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
-from fkt.runs import PRETRAINED, Run, prepared_path
-from stages.evaluate import main
+from fkt.runs import PRETRAINED, Run, prepared_path, transfer_path
+from stages.evaluate import main, transfer
 
 CLASSES = ["dark", "middle", "bright"]
 NUM_TRAIN, NUM_TEST = 30, 17
@@ -95,6 +96,34 @@ def test_pretrained_backbone_is_probed_only(params: Params) -> None:
     run = Run("digits", PRETRAINED, 0)
     assert set(json.loads(run.results.read_text())) == {"knn_accuracy", "linear_accuracy", "num_test"}
     assert not run.predictions.exists()
+
+
+def _other_dataset(name: str, **changes: object) -> None:
+    """A copy of the prepared data under another name, with other facts in its meta.json."""
+    shutil.copytree(prepared_path("digits"), prepared_path(name))
+    write_meta(prepared_path(name), replace(load_meta(prepared_path("digits")), dataset=name, **changes))
+
+
+def test_transfer_is_what_the_probes_say_with_the_other_datasets_own_splits(params: Params) -> None:
+    """On a copy of the dataset, that is what they say of the dataset; with labels swapped, another number."""
+    main(PRETRAINED, params)
+    own = [json.loads(Run("digits", PRETRAINED, seed).results.read_text()) for seed in params.seeds]
+    _other_dataset("mnist", classes=["one", "two", "three"], mean=[0.1], std=[0.9])
+    transfer("mnist", params)
+    assert [json.loads(transfer_path("mnist", seed).read_text()) for seed in params.seeds] == own
+    labels = np.load(prepared_path("mnist") / "labels.npy")
+    labels[NUM_TRAIN:] = (labels[NUM_TRAIN:] + 1) % 3
+    np.save(prepared_path("mnist") / "labels.npy", labels)
+    transfer("mnist", params.model_copy(update={"seeds": [1]}))
+    assert json.loads(transfer_path("mnist", 1).read_text())["linear_accuracy"] < 0.1 < own[1]["linear_accuracy"]
+    assert not transfer_path("mnist", 0).exists(), "a seed that is no longer asked for"
+    assert not (prepared_path("mnist") / "val.npy").exists()
+
+
+def test_transfer_to_images_of_another_size_is_refused(params: Params) -> None:
+    _other_dataset("mnist", image_size=32)
+    with pytest.raises(CheckpointError, match="data/mnist holds images of other sizes or channels .*'dvc repro'"):
+        transfer("mnist", params)
 
 
 def test_results_of_seeds_that_are_no_longer_asked_for_are_removed(params: Params) -> None:

@@ -1,0 +1,114 @@
+"""metrics/tables/NAME.md: the tables of a sweep, what they answer, and what a reader must know of their making."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fkt.report.tables import markdown_table
+from fkt.sweeps.answers import answers
+from fkt.sweeps.grid import Grid
+from fkt.sweeps.matching import Gathered, differences
+from fkt.sweeps.spec import Sweep
+from fkt.sweeps.tables import caption, grid_table, source_notes
+
+CONDITIONS = (
+    "dataset", "prepare.image_size", "prepare.limit_per_class", "labels.per_class", "labels.fraction", "selection",
+    "model.backbone", "model.width", "model.weights", "ssl.method", "lambda", "budget.passes", "seeds",
+)  # fmt: skip
+"""Parameters that tell a reader what our numbers are of."""
+LONGEST = 60
+"""Characters of a value that is shown; a list of views is longer."""
+
+
+def render(sweep: Sweep, grids: Sequence[Grid], gathered: Gathered, *, has_figure: bool) -> str:
+    """Return the whole page as Markdown."""
+    sections = [
+        f"# {sweep.title}",
+        sweep.question,
+        _warnings(gathered),
+        *(_section(grid, sweep, gathered) for grid in grids),
+        f"![{sweep.title}]({sweep.name}.png)" if has_figure else "",
+        _conditions(gathered),
+        _remarks(sweep),
+        _missing(sweep, gathered),
+        _experiments(gathered),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _section(grid: Grid, sweep: Sweep, gathered: Gathered) -> str:
+    said = "\n".join(f"- {line}" for line in answers(grid.table, sweep.axes, gathered))
+    parts = [f"## {grid.table.title}", caption(grid), grid_table(grid), said, *source_notes(grid)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _warnings(gathered: Gathered) -> str:
+    """Say what our numbers may differ by beside the sweep's own settings."""
+    lines = []
+    for key, groups in differences(gathered).items():
+        values = "; ".join(f"{_short(value)} in {_cells(cells, gathered)}" for value, cells in groups)
+        lines.append(f"- `{key}`: {values}")
+    commits = sorted({experiment.commit[:7] for experiment in gathered.found.values() if experiment.commit})
+    if len(commits) > 1:
+        lines.append(f"- they start from {len(commits)} commits ({', '.join(commits)}), whose code may differ")
+    if not lines:
+        return ""
+    return (
+        "**These experiments differ in more than the sweep's settings, so that a difference may be due to either.** "
+        "Run the sweep again to have them alike.\n\n" + "\n".join(lines)
+    )
+
+
+def _cells(cells: Sequence[str], gathered: Gathered) -> str:
+    total = len(gathered.found)
+    return f"{len(cells)} of {total} experiments" if len(cells) > 3 else ", ".join(f"({cell})" for cell in cells)
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= LONGEST else "another list"
+
+
+def _conditions(gathered: Gathered) -> str:
+    """Say what all of our experiments share."""
+    experiments = list(gathered.found.values())
+    different = set(differences(gathered))
+    swept = {key for key in CONDITIONS if len({repr(cell.settings.get(key)) for cell in gathered.cells}) > 1}
+    lines = [
+        f"- {key}: {_short(experiments[0].params[key])}"
+        for key in CONDITIONS
+        if experiments and key in experiments[0].params and key not in different | swept
+    ]
+    return "\n\n".join(["## Conditions of ours", "\n".join(lines)]) if lines else ""
+
+
+def _remarks(sweep: Sweep) -> str:
+    return "## Remarks\n\n" + "\n".join(f"- {remark}" for remark in sweep.remarks) if sweep.remarks else ""
+
+
+def _missing(sweep: Sweep, gathered: Gathered) -> str:
+    lines = [f"- {gathered.cells[at]}{_state(gathered.waiting, at)}" for at in gathered.missing]
+    lines += [f"- left out: {refused}" for refused in gathered.refused]
+    if not lines:
+        return ""
+    return (
+        f"## Missing: {len(gathered.missing)} of {len(gathered.cells)} experiments\n\n"
+        + "\n".join(lines)
+        + f"\n\n`python -m fkt.sweep {sweep.name}` queues what is missing under the params.yaml of the moment."
+    )
+
+
+def _state(waiting: Mapping[int, str], at: int) -> str:
+    return f": {waiting[at]}" if at in waiting else ""
+
+
+def _experiments(gathered: Gathered) -> str:
+    """Say where each number comes from."""
+    rows = [
+        [str(gathered.cells[at]), experiment.name, (experiment.commit or "folder")[:7], experiment.made]
+        for at, experiment in sorted(gathered.found.items())
+    ]
+    if not rows:
+        return ""
+    older = f"\n\nOlder experiments with the same settings, left out: {gathered.older}." if gathered.older else ""
+    return "## Experiments\n\n" + markdown_table(["Settings", "Experiment", "Commit", "Made"], rows) + older
