@@ -246,6 +246,16 @@ def test_a_key_that_stands_twice_deep_in_a_section_is_refused() -> None:
     assert "the key 'val_fraction' stands twice" in said
 
 
+def test_a_list_that_is_filled_and_emptied_by_dvc_stays_readable(tmp_path: Path) -> None:
+    """With a comment on the line of an empty list, DVC writes a file that it cannot read the time after."""
+    from dvc.utils.hydra import apply_overrides
+
+    copy = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    for names in (["usps", "mnist"], ["usps"], [], ["svhn"], []):
+        apply_overrides(copy, [f"transfer.datasets=[{','.join(names)}]"])
+        assert load_params(copy).transfer.datasets == names
+
+
 def test_the_dataset_that_is_trained_on_is_no_target_of_transfer() -> None:
     said = complaint(edited("transfer.datasets", ["usps", "digits"]))
     assert said.endswith("transfer.datasets: 'digits' is what is trained on; name others, or none: []")

@@ -99,7 +99,10 @@ def _missing(sweep: Sweep, gathered: Gathered) -> str:
 
 
 def _state(waiting: Mapping[int, str], at: int) -> str:
-    return f": {waiting[at]}" if at in waiting else ""
+    if at not in waiting:
+        return ""
+    why = " (`dvc queue logs` with this name says why)" if waiting[at].startswith("failed") else ""
+    return f": {waiting[at]}{why}"
 
 
 def _experiments(gathered: Gathered) -> str:

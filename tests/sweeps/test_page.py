@@ -141,7 +141,10 @@ def test_what_is_missing_is_listed_and_made_up_by_nothing(made: tuple[Sweep, lis
     partly = Gathered(cells, {0: found.found[0]}, 4, ["x: it is stale"], {2: "failed: small-1-10pct"})
     page = render(sweep, [fill(sweep.tables[0], sweep.axes, partly)], partly, has_figure=False)
     assert "## Missing: 4 of 5 experiments" in page
-    assert "- lambda 1, labels 10 %: failed: small-1-10pct\n" in page and "- left out: x: it is stale" in page
+    assert (
+        "- lambda 1, labels 10 %: failed: small-1-10pct (`dvc queue logs` with this name says why)\n" in page
+        and "- left out: x: it is stale" in page
+    )
     assert "Older experiments with the same settings, left out: 4." in page
     assert "90.00" not in page and page.count("missing ") >= 5
 

@@ -46,7 +46,11 @@ MISTAKES = [
     ("rows: [lambda]", "rows: [lamda]", "table 'Accuracy': unknown dimension 'lamda'; choose from: .*'lambda'"),
     ("columns: [labels, metric]", "columns: [metric]", "labels has 2 levels and stands neither in rows nor in columns"),
     ("columns: [labels, metric]", "columns: [labels, labels]", "none of them twice"),
-    ("metrics: [val_accuracy, accuracy]", "metrics: [acuracy]", "unknown metric 'acuracy'; .*did you mean 'accuracy'"),
+    (
+        "metrics: [val_accuracy, accuracy]",
+        "metrics: [accuracyy]",
+        "unknown metric 'accuracyy'; .*did you mean 'accuracy'",
+    ),
     ("hue: metric", "hue: metrics", "unknown hue 'metrics'"),
     ("x: lambda", "x: mode", "unknown x, which must be a dimension of the table, 'mode'"),
     ("choice: {axis: lambda", "choice: {axis: lamda", "unknown axis 'lamda'"),
@@ -85,7 +89,7 @@ def test_cells_that_could_not_be_told_apart_later_are_refused(tmp_path: Path, ol
 
 
 def test_an_unknown_sweep_is_refused_with_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"unknown sweep 'smal'; choose from: small; did you mean 'small'\?"):
-        load_sweep("smal", written(tmp_path))
+    with pytest.raises(ParamsError, match=r"unknown sweep 'smalle'; choose from: small; did you mean 'small'\?"):
+        load_sweep("smalle", written(tmp_path))
     with pytest.raises(ParamsError, match="there is no sweep in "):
         load_sweep("small", tmp_path / "nowhere")
