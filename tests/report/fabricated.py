@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from fkt.params import Params
-from fkt.runs import PRETRAINED, Run, maps_path, prepared_path
+from fkt.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
 
-SKILL = {"supervised": 0.62, "representational": 0.71, "functional": 0.78}
-PASSES = {"supervised": 1, "representational": 1, "functional": 3, PRETRAINED: 2}
+SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
+SHARE = {
+    PRETRAINED: 2 / 3,
+    "frozen": 1 / 3,
+    "representational": 1 / 3,
+    TEACHER: 1 / 3,
+    STUDENT: 1 / 3,
+    "distilled": 1 / 3,
+}
+"""Of the passes, where an arm is trained by several stages."""
 
 
 def fabricate(
@@ -78,7 +86,7 @@ def _scores(run: Run, labels: NDArray[np.int64], probabilities: NDArray[np.float
 
 def _training(mode: str, run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
     """What one training run of a mode told of itself, where evaluate puts it."""
-    share = 2 / 3 if run.mode == PRETRAINED else 1 / 3 if run.mode == "representational" else 1.0
+    share = SHARE.get(run.mode, 1.0)
     ends = np.linspace(0.05, 1, 20)
     rows = []
     for number, done in enumerate(ends):
@@ -86,8 +94,10 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
         row: dict[str, object] = {"passes": passes * share * done, "step": 10 * (number + 1), "learning_rate": 0.003}
         ce = 2.3 * np.exp(-4 * done) + 0.02 * abs(noise[0])
         ssl = 4.5 - 2 * done + 0.05 * noise[1]
-        if run.mode == PRETRAINED:
+        if run.mode in (PRETRAINED, TEACHER):
             row |= {"loss": ssl, "ssl": ssl, "feature_std": 0.8}
+        elif run.mode == STUDENT:
+            row |= {"loss": ce, "pseudo": ce, "feature_std": 0.8}
         else:
             accuracy = skill * (1 - np.exp(-5 * done)) + 0.015 * noise[2]
             row |= {"loss": ce + (ssl if run.mode == "functional" else 0), "ce": ce, "feature_std": 0.7}
@@ -99,10 +109,15 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
     lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
     (told / "curve.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     image_passes = round(passes * share * 800)
-    cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
+    per_pass = 6e7 if run.mode == TEACHER else 2.5e7
+    cost = {"image_passes": image_passes, "flops_per_pass": per_pass, "flops": per_pass * image_passes, "steps": 200}
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
     _json(told / "cost.json", cost)
+    if run.mode == STUDENT:
+        teacher = {"backbone": "resnet34", "width": 24, "stem": "small", "weights": "none"}
+        sizes = {"clusters": 50, "used": 50 - run.seed, "smallest": 0, "largest": 40, "entropy": 0.9}
+        _json(told / "clusters.json", {"teacher": teacher} | sizes)
 
 
 def _maps(run: Run, labels: NDArray[np.int64], side: int, channels: int) -> None:
