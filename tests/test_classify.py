@@ -46,9 +46,10 @@ def test_a_large_color_photograph_is_made_small_and_gray(tmp_path: Path) -> None
     assert found.shape == (1, 3) and found.sum().item() == pytest.approx(1.0)
 
 
-def test_a_backbone_without_classes_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])
+def test_a_backbone_without_classes_is_refused(tmp_path: Path, name: str) -> None:
     backbone = build_backbone(Model.model_validate(MODEL), 1)
-    save_model(tmp_path / "s0", backbone, card(mode="pretrained"))
+    save_model(tmp_path / "s0", backbone, card(mode=name))
     with pytest.raises(CheckpointError, match="is a backbone without classifier and knows no classes"):
         classify(tmp_path / "s0", [])
     with pytest.raises(CheckpointError, match="did you mean .*s0"):

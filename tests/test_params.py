@@ -86,6 +86,10 @@ NUMBERS = [
     ("joint.gradnorm.alpha", -0.5, "joint.gradnorm.alpha: -0.5 is out of range; give at least 0"),
     ("joint.gradnorm.learning_rate", 0.0, "joint.gradnorm.learning_rate: 0.0 is out of range; give more than 0"),
     ("report.bootstrap_samples", 3, "report.bootstrap_samples: 3 is out of range; give at least 100"),
+    ("distill.clusters", 1, "distill.clusters: 1 is out of range; give at least 2"),
+    ("distill.teacher_width", 8, "distill.teacher_width: 8 is out of range; give at least 16"),
+    ("distill.teacher_share", 1.0, "distill.teacher_share: 1.0 is out of range; give less than 1"),
+    ("distill.n_init", 0, "distill.n_init: 0 is out of range; give at least 1"),
 ]
 CHOICES = [
     ("dataset", "cifar", "dataset: unknown value 'cifar'; choose from: digits, cifar10, "),
@@ -101,6 +105,7 @@ CHOICES = [
         "modes[1]: unknown value 'functionl'; choose from: pretrained, ",
     ),
     ("prepare.channels", 2, "prepare.channels: unknown value 2; choose from: 1, 3"),
+    ("distill.teacher", "resnet9", "distill.teacher: unknown value 'resnet9'; choose from: resnet10, resnet18, "),
     ("augment.engine", "kornia", "augment.engine: unknown value 'kornia'; choose from: batched, albumentations"),
     ("augment.views.1.name", "Afine", "augment: only engine: albumentations takes every transform"),
     ("augment.views.1.name", "Afine", "unknown transform of engine: batched 'Afine'; choose from: Affine, "),
@@ -335,3 +340,16 @@ def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
     assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)
     assert "Traceback" not in done.stderr
     assert ("params.yaml: ok" in done.stdout) == (status == 0)
+
+
+def test_imagenet_weights_must_exist_for_a_teacher_that_is_trained() -> None:
+    content = yaml.safe_load(SHIPPED)
+    content["model"] |= {"backbone": "resnet18", "width": 64, "stem": "imagenet", "weights": "imagenet"}
+    content["prepare"]["channels"] = 3
+    content["distill"] |= {"teacher": "resnet34", "teacher_width": 32}
+    assert parse_params(content).teacher.weights == "imagenet"
+    content["modes"] = ["supervised", "distilled"]
+    with pytest.raises(ParamsError, match=r"are the teacher's too, and need .* distill.teacher_width: 64"):
+        parse_params(content)
+    content["distill"]["teacher_width"] = 64
+    assert parse_params(content).teacher.width == 64

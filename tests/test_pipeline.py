@@ -137,6 +137,19 @@ def test_an_edit_of_params_reruns_what_depends_on_it(finished: Project, edit: st
 
 
 @pytest.mark.slow
+def test_an_arm_that_is_named_later_is_trained_alone_and_an_edit_of_it_reruns_it_alone(finished: Project) -> None:
+    modes = f"modes=[{','.join((*MODES, 'frozen', 'distilled'))}]"
+    trained = {"frozen@0", "pretrain-teacher@0", "distill@0", "finetune-distilled@0", "report"}
+    evaluated = {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in ("frozen", "distilled")}
+    assert ran(finished.dvc("exp", "run", "-S", modes).stdout) == trained | evaluated
+    clusters = ran(finished.dvc("exp", "run", "-S", modes, "-S", "distill.clusters=15").stdout)
+    assert clusters == {"distill@0", "finetune-distilled@0", "evaluate@distilled", "cam@distilled", "report"}
+    put_back(finished)
+    assert ran(finished.dvc("repro").stdout) <= {"report"}
+    assert finished.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.mark.slow
 def test_two_folders_give_the_same_summary_to_the_byte(
     finished: Project, project_factory: Callable[[], Project]
 ) -> None:

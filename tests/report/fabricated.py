@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from fkt.params import Params
-from fkt.runs import PRETRAINED, Run, maps_path, prepared_path
+from fkt.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
 
-SKILL = {"supervised": 0.62, "representational": 0.71, "functional": 0.78}
-PASSES = {"supervised": 1, "representational": 1, "functional": 3, PRETRAINED: 2}
+SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
+SHARE = {
+    PRETRAINED: 2 / 3,
+    "frozen": 1 / 3,
+    "representational": 1 / 3,
+    TEACHER: 1 / 3,
+    STUDENT: 1 / 3,
+    "distilled": 1 / 3,
+}
+"""Of the passes, where an arm is trained by several stages."""
+PASSES = {PRETRAINED: 2, TEACHER: 2, "functional": 3}
+"""Of an image in a step, where it is more than one."""
 
 
 def fabricate(
@@ -81,7 +91,7 @@ def _scores(run: Run, labels: NDArray[np.int64], probabilities: NDArray[np.float
 
 def _training(mode: str, run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
     """What one training run of a mode told of itself, where evaluate puts it."""
-    share = 2 / 3 if run.mode == PRETRAINED else 1 / 3 if run.mode == "representational" else 1.0
+    share = SHARE.get(run.mode, 1.0)
     ends = np.linspace(0.05, 1, 20)
     rows = []
     for number, done in enumerate(ends):
@@ -89,8 +99,10 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
         row: dict[str, object] = {"passes": passes * share * done, "step": 10 * (number + 1), "learning_rate": 0.003}
         ce = 2.3 * np.exp(-4 * done) + 0.02 * abs(noise[0])
         ssl = 4.5 - 2 * done + 0.05 * noise[1]
-        if run.mode == PRETRAINED:
+        if run.mode in (PRETRAINED, TEACHER):
             row |= {"loss": ssl, "ssl": ssl, "feature_std": 0.8}
+        elif run.mode == STUDENT:
+            row |= {"loss": ce, "pseudo": ce, "feature_std": 0.8}
         else:
             accuracy = skill * (1 - np.exp(-5 * done)) + 0.015 * noise[2]
             row |= {"loss": ce + (ssl if run.mode == "functional" else 0), "ce": ce, "feature_std": 0.7}
@@ -101,15 +113,20 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
     told.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(told / "curve.csv", index=False)
     image_passes = round(passes * share * 800)
-    cost = {"image_passes": image_passes, "flops_per_pass": 2.5e7, "flops": 2.5e7 * image_passes, "steps": 200}
+    per_pass = 6e7 if run.mode == TEACHER else 2.5e7
+    cost = {"image_passes": image_passes, "flops_per_pass": per_pass, "flops": per_pass * image_passes, "steps": 200}
     cost |= {
         "stage": run.stage,
         "kept_step": 150 if run.seed == 1 else 200,
-        "epochs": passes * share / PASSES[run.mode],
+        "epochs": passes * share / PASSES.get(run.mode, 1),
     }
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
     _json(told / "cost.json", cost)
+    if run.mode == STUDENT:
+        teacher = {"backbone": "resnet34", "width": 24, "stem": "small", "weights": "none"}
+        sizes = {"clusters": 50, "used": 50 - run.seed, "smallest": 0, "largest": 40, "entropy": 0.9}
+        _json(told / "clusters.json", {"teacher": teacher} | sizes)
 
 
 def _fusion(seed: int, number: int, done: float) -> dict[str, object]:

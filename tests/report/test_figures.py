@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from fkt.report import confusion_figure, figures, fusion, maps_figure
 from fkt.report.arms import Arm, read_arms
 from fkt.report.drawn_maps import DrawnMaps, read_maps
 from fkt.report.run_files import MissingResult
+from fkt.report.summary import ORDER
 from fkt.runs import PRETRAINED
 from tests.report.fabricated import fabricate
 
@@ -88,6 +90,54 @@ def test_curves_show_the_mean_over_seeds_after_what_was_spent(
         *fusion.PANELS.values(),
     ]
     _nothing_is_clipped(drawn[0])
+
+
+def test_five_arms_find_room_in_every_figure(
+    drawn: list[Figure], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    modes = [PRETRAINED, *ORDER]
+    params = load_params(Path(__file__).parents[2] / "params.yaml").model_copy(
+        update={"dataset": "digits", "seeds": [0, 1], "modes": modes}
+    )
+    fabricate(params, names=LONG, num_test=30, channels=3)
+    arms = read_arms("digits", list(ORDER), [0, 1])
+    figures.draw_accuracy(arms, "digits", tmp_path / "a.png")
+    figures.draw_curves(arms, "digits", tmp_path / "b.png")
+    confusion_figure.draw_confusion(arms, LONG, "digits", tmp_path / "c.png")
+    maps_figure.draw_maps([read_maps(mode) for mode in modes], LONG, 2, "digits", tmp_path / "d.png")
+    for figure in drawn:
+        _nothing_is_clipped(figure)
+    assert [tick.get_text() for tick in drawn[0].axes[0].get_yticklabels()] == list(ORDER)
+    assert [axes.get_ylabel() for axes in drawn[1].axes] == [*figures.PANELS.values(), *fusion.PANELS.values()]
+    labels = [text.get_text() for text in drawn[1].legends[0].get_texts()]
+    assert labels == [*ORDER, "labels come in"], "one mark, for all arms pretrain as long"
+    assert [axes.get_title() for axes in drawn[2].axes if axes.get_title()] == list(ORDER)
+    assert len(drawn[3].axes) == 2 * 7 + 1
+
+
+def test_labels_that_come_in_at_different_times_are_marked_for_each_arm(
+    arms: list[Arm], drawn: list[Figure], tmp_path: Path
+) -> None:
+    late = arms[1].curves.assign(mode="frozen")
+    late["passes"] += 10
+    figures.draw_curves(
+        [Arm(**(vars(arms[1]) | {"mode": "frozen", "curves": late})), arms[1]], "digits", tmp_path / "a.png"
+    )
+    marks = {line.get_label(): line.get_xdata()[0] for line in drawn[0].axes[0].lines if line.get_linestyle() == ":"}
+    early = arms[1].curves.query("stage == 'pretrain'")["passes"].max()
+    assert marks == {
+        "labels come in, frozen": pytest.approx(early + 10),
+        "labels come in, representational": pytest.approx(early),
+    }
+
+
+def test_the_interactive_plots_have_the_colors_of_the_figures() -> None:
+    templates = Path(__file__).parents[2] / ".dvc/plots"
+    scale = json.loads((templates / "by_mode.json").read_text())["encoding"]["color"]["scale"]
+    assert dict(zip(scale["domain"], scale["range"], strict=True)) == figures.PALETTE
+    assert tuple(scale["domain"]) == ORDER
+    assert json.loads((templates / "confusion_by_mode.json").read_text())["facet"]["column"]["sort"] == list(ORDER)
 
 
 def test_a_panel_without_numbers_is_left_out(arms: list[Arm], drawn: list[Figure], tmp_path: Path) -> None:

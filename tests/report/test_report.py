@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from fkt.params import Labels, Params, Transfer, load_params
-from fkt.report.arms import read_arm, read_arms
+from fkt.report.arms import read_arm, read_arms, read_clusters
 from fkt.report.conditions import balance_sentence, count_labelled, labels_sentence, selection_sentence
 from fkt.report.fusion import fusion_table
 from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
-from fkt.report.summary import spread
+from fkt.report.summary import ORDER, spread
 from fkt.report.tables import markdown_table, p_value, percent
 from fkt.runs import PRETRAINED, Run, maps_path, transfer_path
 from fkt.training.budget import labelled_index
@@ -218,6 +218,43 @@ def test_seeds_and_modes_that_are_no_longer_asked_for_are_left_out(params: Param
     )
 
 
+@pytest.mark.parametrize("arm", ORDER)
+@pytest.mark.usefixtures("numbers_only")
+def test_any_arm_alone_is_reported(arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = _params(modes=[arm], seeds=[0, 1])
+    fabricate(params, names=NAMES, num_test=60)
+    main(params)
+    assert set(json.loads(Path("metrics/summary.json").read_text())) == {arm}
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    assert "There is one arm" in page and ("**Teacher**" in page) == (arm == "distilled")
+    assert ("lambda" in page) == (arm == "functional") and ("go forward alone" in page) == (arm == "frozen")
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_all_arms_are_compared_and_each_stage_has_its_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    params = _params(modes=[*reversed(ORDER), PRETRAINED], seeds=[0, 2])
+    fabricate(params, names=NAMES, num_test=60)
+    main(params)
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    pairs = {f"{later}_minus_{earlier}" for n, later in enumerate(ORDER) for earlier in ORDER[:n]}
+    assert len(pairs) == 10 and set(summary) == {*ORDER, PRETRAINED, *pairs}
+    for arm in ORDER:
+        assert summary[arm]["image_passes"] == pytest.approx(800 * params.budget.passes, abs=2)
+    third = 800 * params.budget.passes / 3
+    assert summary["distilled"]["gflops"] == pytest.approx(third * (6e7 + 2 * 2.5e7) / 1e9, rel=1e-4)
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    train = 80 * len(NAMES)
+    stages = ("pretrain-teacher", 6e7), ("distill", 2.5e7), ("finetune-distilled", 2.5e7)
+    told = [f"{stage} {round(third) / train:.1f} ({third * flops / 1e12:.3g})" for stage, flops in stages]
+    assert f"- distilled: {', '.join(told)}" in page
+    assert "resnet34, 24 channels wide; its features of the training images in 50 clusters, of which 49 have" in page
+    curves = pd.read_csv("metrics/curves.csv")
+    assert curves.groupby(["mode", "seed"])["passes"].max().round(3).eq(params.budget.passes).all()
+    assert curves.loc[curves["stage"] == "distill", "pseudo"].notna().all()
+
+
 def test_the_page_says_what_was_compared_and_how(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
     main(params)
     page = Path("metrics/report.md").read_text(encoding="utf-8")
@@ -301,6 +338,11 @@ def test_a_missing_file_is_named_with_the_stage_that_makes_it(params: Params, pa
     with pytest.raises(MissingResult) as caught:
         main(params)
     assert str(path) in str(caught.value) and f"'dvc repro {stage}'" in str(caught.value)
+
+
+def test_missing_clusters_are_named_with_the_stage_that_hands_them_on(params: Params) -> None:
+    with pytest.raises(MissingResult, match=r"distilled/s0/distill/clusters\.json is missing; .*evaluate@distilled'"):
+        read_clusters("digits", params.seeds)
 
 
 def test_the_stages_that_errors_name_are_in_the_pipeline() -> None:

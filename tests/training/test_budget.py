@@ -135,6 +135,18 @@ def test_every_mistake_against_the_data_is_on_a_line_of_its_own():
     ]
 
 
+def test_what_is_not_trained_is_not_judged():
+    too_large = changed(frozen={"batch_size": 512}, distill={"batch_size": 512, "clusters": 148})
+    check_against_data(too_large, meta())
+    with pytest.raises(ParamsError) as caught:
+        check_against_data(too_large.model_copy(update={"modes": ["frozen", "distilled"]}), meta())
+    assert [line.strip().split(" is more")[0] for line in str(caught.value).splitlines()] == [
+        "frozen.batch_size: 512",
+        "distill.batch_size: 512",
+        "distill.clusters: 148",
+    ]
+
+
 def test_data_of_another_dataset_are_refused():
     with pytest.raises(ParamsError, match="dataset: 'digits', but the prepared data are of 'cifar10'"):
         check_against_data(PARAMS, meta(dataset="cifar10"))

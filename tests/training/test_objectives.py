@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fkt.data.keys import seeded
+from fkt.evaluation.predict import fingerprint
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy, Model, SimCLRParams
@@ -19,7 +20,7 @@ from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.balance import Balance, Fixed
 from fkt.training.base import SupervisedLoss, health
-from fkt.training.objectives import Functional, Pretrain, Representational, Supervised
+from fkt.training.objectives import Distill, Frozen, Functional, Pretrain, Representational, Supervised
 from fkt.views.loader import Batch, Views
 
 MODEL = Model.model_validate({"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"})
@@ -123,6 +124,50 @@ def test_representational_starts_from_the_pretrained_backbone_and_the_shared_hea
         torch.testing.assert_close(tensor, pretrained.state_dict()[name], rtol=0, atol=0)
     torch.testing.assert_close(objective.model.head.weight, classifier().head.weight, rtol=0, atol=0)
     assert all(parameter.requires_grad for parameter in objective.parameters())
+
+
+def test_frozen_leaves_every_bit_of_the_backbone_and_trains_the_head() -> None:
+    pretrained = classifier(seed=9).backbone
+    objective = Frozen(classifier(), SupervisedLoss(PLAIN, LABELS, 3), pretrained)
+    before, head = fingerprint(pretrained), objective.model.head.weight.detach().clone()
+    optimizer = torch.optim.SGD(objective.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(2):
+        objective.train()  # as the loop and every validation leave it
+        objective.loss(batch())["total"].backward()
+        optimizer.step()
+    assert fingerprint(objective.model.backbone) == before, "neither weights nor BatchNorm's statistics"
+    assert all(parameter.grad is None for parameter in objective.model.backbone.parameters())
+    assert not objective.model.head.weight.equal(head)
+
+
+def test_frozen_is_multinomial_regression_on_the_features_that_evaluation_sees() -> None:
+    pretrained = classifier(seed=9).backbone
+    objective = Frozen(classifier(), SupervisedLoss(PLAIN, LABELS, 3), pretrained)
+    images = batch().images
+    assert images is not None
+    with torch.no_grad():
+        features = pretrained.eval()(images)
+    logits = objective.model.head(features)
+    found = objective.loss(batch())
+    torch.testing.assert_close(found["total"], F.cross_entropy(logits, LABELS))
+    found["total"].backward()
+    expected = (logits.softmax(1) - F.one_hot(LABELS, 3)).T @ features / 8  # the closed form of the gradient
+    assert objective.model.head.weight.grad is not None
+    torch.testing.assert_close(objective.model.head.weight.grad, expected.detach())
+
+
+def test_distilling_is_cross_entropy_on_the_clusters_of_the_images_in_the_batch() -> None:
+    clusters = torch.tensor([2, 0, 1, 1, 2, 0, 0, 1, 2, 2])  # of ten images, the batch holds some in another order
+    ids = torch.tensor([9, 3, 1, 0, 5, 7, 2, 8])
+    views = Views((batch().images,), torch.full((8,), -1), ids, (0, "test"))  # type: ignore[arg-type]
+    objective = Distill(classifier(), clusters)
+    found = objective.loss(Batch(views=views, images=None, labels=None))
+    log_p = classifier()(views.images[0]).log_softmax(1)
+    expected = -sum(log_p[row, clusters[image]] for row, image in enumerate(ids.tolist())) / 8
+    torch.testing.assert_close(found["total"], expected)
+    assert objective.model is objective.classifier.backbone, "the head on clusters is left behind"
+    found["total"].backward()
+    assert all(parameter.grad is not None for parameter in objective.parameters())
 
 
 def test_balanced_weights_give_each_class_the_same_say() -> None:
