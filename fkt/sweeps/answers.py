@@ -79,7 +79,7 @@ def _reached(reach: Reach, mode: str, axes: Mapping[str, Levels], gathered: Gath
         first = next((entry for entry in known if entry[2].mean >= goal.mean), None)
         partly = _partly(len(known), len(along), reach.along)
         if first is None:
-            yield f"{aim}; {reach.other} reaches that at none of its {len(known)}.{partly}"
+            yield f"{aim}; {reach.other} reaches that at none of {len(known)} levels.{partly}"
             continue
         step, experiment, value = first
         spent = ", ".join(_spent(name, mode, experiment, last) for name in reach.costs)

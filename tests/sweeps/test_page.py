@@ -119,6 +119,20 @@ def test_reaching_another_arm_is_told_with_what_it_took(tmp_path: Path) -> None:
         f"(85.12 {plus} 0.10 (3)): epochs 20.0 instead of 60.0 (0.33 times), "
         f"seconds 22.0 {plus} 2.0 instead of 62.0 {plus} 2.0 (0.35 times)."
     ]
+    other = sweep.tables[0].model_copy(
+        update={"reach": sweep.tables[0].reach.model_copy(update={"base": "all", "other": "10 %"})}
+    )
+    partly = Gathered(cells, {at: one for at, one in found.found.items() if at != 0}, 0, [], {})
+    assert answers(other, sweep.axes, partly) == [
+        f"functional: all ends with a test accuracy of 90.00 {plus} 0.10 (3) at lambda 3; 10 % is first there at 1 "
+        f"(90.00 {plus} 0.10 (3)): epochs 40.0 instead of 60.0 (0.67 times), "
+        f"seconds 42.0 {plus} 2.0 instead of 62.0 {plus} 2.0 (0.68 times). Only 2 of 3 levels of lambda are there."
+    ]
+    for experiment in partly.found.values():
+        experiment.sections["functional"]["accuracy"] += 0.01 * (experiment.params["labels.fraction"] is None)
+    assert answers(other, sweep.axes, partly)[0].endswith(
+        "10 % reaches that at none of 2 levels. Only 2 of 3 levels of lambda are there."
+    )
     experiment = next(iter(found.found.values()))
     assert value_of(experiment, "functional", "seconds") == Value(22.0, 2.0, 3)
     assert value_of(experiment, "supervised", "seconds") is None
