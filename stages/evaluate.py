@@ -18,7 +18,7 @@ from fkt.evaluation.probes import probe_scores
 from fkt.hardware import pick_device, setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path, remove_other_seeds
+from fkt.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
 
@@ -79,7 +79,7 @@ def hand_on_logs(run: Run) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=list(TRAINED_BY))
+    parser.add_argument("mode", choices=list(MADE_OF))
     arguments = parser.parse_args()
     with reported():
         main(arguments.mode, load_params())
