@@ -13,7 +13,7 @@ from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_map
 from fkt.hardware import setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Params, load_params
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, maps_path
+from fkt.runs import MADE_OF, PRETRAINED, Run, maps_path
 
 
 def main(mode: str, seed: int, params: Params) -> None:
@@ -34,7 +34,7 @@ def main(mode: str, seed: int, params: Params) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=list(TRAINED_BY))
+    parser.add_argument("mode", choices=list(MADE_OF))
     parser.add_argument("seed", type=int)
     arguments = parser.parse_args()
     with reported():

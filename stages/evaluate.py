@@ -21,7 +21,7 @@ from fkt.hardware import pick_device, setup_torch
 from fkt.models.backbones import ResNet
 from fkt.models.checkpoint import Card, load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
-from fkt.runs import PRETRAINED, TRAINED_BY, Run, prepared_path, remove_other_seeds, transfer_path
+from fkt.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds, transfer_path
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
 
@@ -109,7 +109,7 @@ def transfer(dataset: str, params: Params) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=[*TRAINED_BY, "transfer"])
+    parser.add_argument("mode", choices=[*MADE_OF, "transfer"])
     parser.add_argument("dataset", nargs="?")
     arguments = parser.parse_args()
     with reported():

@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fkt.runs import TRAINED_BY
 from tests.conftest import Project
 from tests.imports import stage_definitions
 
@@ -202,7 +203,7 @@ def test_the_tools_of_pre_commit_are_those_of_make_check() -> None:
 def test_dvc_accepts_the_pipeline_and_its_stages_are_those_of_the_params(project: Project) -> None:
     listed = project.dvc("stage", "list", "--all", "--name-only").stdout.split()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for stage in ("pretrain", "finetune", "supervised", "joint"):
+    for stage in TRAINED_BY.values():
         assert [name for name in listed if name.startswith(f"{TRAINERS}:{stage}@")] == [
             f"{TRAINERS}:{stage}@{seed}" for seed in params["seeds"]
         ]
