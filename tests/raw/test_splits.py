@@ -18,6 +18,7 @@ PREPARE = Prepare(
     split_seed=0,
     limit_per_class=None,
     on_corrupt="error",
+    masks="none",
 )
 
 
