@@ -87,7 +87,8 @@ def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
     ]
     match training.optimizer:
         case "sgd":
-            return eager(SGD)(groups, lr=training.learning_rate, momentum=training.momentum, fused=True)
+            # Not fused: a weight whose first gradient comes late (SwAV's prototypes) has no momentum when others do.
+            return eager(SGD)(groups, lr=training.learning_rate, momentum=training.momentum, foreach=True)
         case "adamw":
             return eager(AdamW)(groups, lr=training.learning_rate, fused=True)
         case "lars":

@@ -138,3 +138,21 @@ def test_the_schedule_is_that_of_torch() -> None:
         assert learning_rate(step, 50, 0.7, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
         optimizer.step()
         scheduler.step()
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw", "lars"])
+def test_a_weight_whose_gradient_comes_late_moves_as_one_that_starts_then(kind: str) -> None:
+    """As SwAV's prototypes do, which stand still at first."""
+    late, alone = nn.Linear(3, 2, bias=False), nn.Linear(3, 2, bias=False)
+    alone.load_state_dict(late.state_dict())
+    both = nn.ModuleList([nn.Linear(3, 2, bias=False), late])
+    together, apart = (build_optimizer(module, section(optimizer=kind)) for module in (both, alone))
+    for number, gradient in enumerate(gradients((2, 3), 5)):
+        both[0].weight.grad = gradient.clone()
+        if number >= 2:
+            late.weight.grad, alone.weight.grad = gradient.clone(), gradient.clone()
+            apart.step()
+        before = late.weight.detach().clone()
+        together.step()
+        assert torch.equal(late.weight, before) == (number < 2)
+        torch.testing.assert_close(late.weight, alone.weight)
