@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bench.step import AUGMENT, CLASSES, SGD, random_split
+from bench.step import AUGMENT, CLASSES, SGD, random_split, steps_of
 from bench.timing import interleaved
 from fkt.data.keys import seeded
 from fkt.data.store import Split
@@ -40,8 +40,6 @@ def made(ssl: SSL, split: Split, batch_size: int, backbone: str) -> Method:
 
 def step_of(method: Method, split: Split, batch_size: int) -> Callable[[], object]:
     """Return one pretraining step."""
-    device = pick_device()
-    precision = pick_precision(device)
     objective = Pretrain(method)
     optimizer = build_optimizer(objective, SGD)
     views = build_pipeline(AUGMENT.views, "batched", split.meta)
@@ -56,20 +54,7 @@ def step_of(method: Method, split: Split, batch_size: int) -> Callable[[], objec
         batch_size=batch_size,
         seed=0,
     )
-    step = 0
-
-    def run() -> None:
-        nonlocal step
-        batch = loader.batch(step)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            loss = objective.loss(batch)["total"]
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        objective.after_step(min(1.0, step / 100))
-
-    return run
+    return steps_of(objective, loader, optimizer)
 
 
 def passes_of(method: Method, run: Callable[[], object]) -> list[Pass]:

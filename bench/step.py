@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from bench.timing import interleaved
 from fkt.data.store import Meta, Split
@@ -24,7 +25,8 @@ from fkt.params import Augment, CrossEntropy, Model, SimCLRParams, Training
 from fkt.ssl.base import Setting
 from fkt.ssl.simclr import SimCLR
 from fkt.training.balance import Fixed
-from fkt.training.objectives import Functional, SupervisedLoss
+from fkt.training.base import Objective, SupervisedLoss
+from fkt.training.objectives import Functional
 from fkt.training.optim import build_optimizer
 from fkt.views.loader import Loader, Views
 from fkt.views.pipeline import build_pipeline
@@ -72,17 +74,10 @@ def build(stem: str) -> Functional:
     return Functional(classifier, loss, method, Fixed(1.0), classify_views=False)
 
 
-def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
-    """Return our step: the loader, the objective, the optimizer, in the precision that the processor gains from."""
+def steps_of(objective: Objective, loader: Loader, optimizer: Optimizer) -> Callable[[], object]:
+    """Return what takes the next training step of an objective, in the precision that the processor gains from."""
     device = pick_device()
     precision = pick_precision(device)
-    objective = build(stem).to(device).train()
-    optimizer = build_optimizer(objective, SGD)
-    views, images = (build_pipeline(steps, "batched", split.meta) for steps in (AUGMENT.views, []))
-    labelled = torch.arange(len(split))
-    loader = Loader(
-        split, labelled, ssl_labelled=labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0
-    )
     step = 0
 
     def run() -> None:
@@ -94,8 +89,21 @@ def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
+        objective.after_step(min(1.0, step / 100))
 
     return run
+
+
+def ours(split: Split, batch_size: int, stem: str) -> Callable[[], object]:
+    """Return our step: the loader, the objective, the optimizer, in the precision that the processor gains from."""
+    objective = build(stem).to(pick_device()).train()
+    optimizer = build_optimizer(objective, SGD)
+    views, images = (build_pipeline(steps, "batched", split.meta) for steps in (AUGMENT.views, []))
+    labelled = torch.arange(len(split))
+    loader = Loader(
+        split, labelled, ssl_labelled=labelled, num_views=2, views=views, images=images, batch_size=batch_size, seed=0
+    )
+    return steps_of(objective, loader, optimizer)
 
 
 def papers(split: Split, batch_size: int, stem: str) -> Callable[[], object]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from fkt.params import Mode, load_params, parse_params
+from fkt.params import load_params, parse_params
 from fkt.params.reader import read_yaml
-from fkt.preset import flat
 from fkt.sweeps.cells import cells_of, params_of
 from fkt.sweeps.grid import fill
 from fkt.sweeps.matching import gather
@@ -28,8 +27,6 @@ NAMES = [
     "balance", "batch-size", "depth", "efficiency", "false-negatives", "fkt", "good-crops", "labels", "lambda",
     "methods", "rotation", "transfer",
 ]  # fmt: skip
-AWAITED = {"joint.balance", "distill.teacher", "ssl.label_fraction", "prepare.masks"}, {"pretrained", "distilled"}
-"""Parameters and modes that sweeps are made for, where the project does not have them yet."""
 
 
 def sweep(name: str) -> Sweep:
@@ -40,14 +37,6 @@ def shipped() -> dict[str, Any]:
     content = read_yaml(ROOT / "params.yaml")
     assert isinstance(content, dict)
     return content
-
-
-def skip_what_is_awaited(name: str) -> None:
-    keys, modes = AWAITED
-    known = {key for key, _ in flat(shipped())}
-    settings = cells_of(sweep(name), ROOT / "presets")[0].settings
-    if away := sorted((keys & set(settings)) - known) + sorted((modes & set(settings["modes"])) - set(get_args(Mode))):
-        pytest.skip(f"the project has no {', '.join(away)} yet")
 
 
 def figures(name: str, table: int, source: int) -> dict[tuple[str, ...], float]:
@@ -61,7 +50,6 @@ def test_the_sweeps_are_those_that_are_tested() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_cell_is_an_experiment_and_dvc_makes_the_same_of_it(name: str, tmp_path: Path) -> None:
-    skip_what_is_awaited(name)
     content, cells = shipped(), cells_of(sweep(name), ROOT / "presets")
     planned = plan(name, cells, content, "params.yaml", [], [])
     assert len({one.name for one in planned}) == len(cells)
