@@ -3,25 +3,11 @@
 from fkt.params.augment import Augment, Foreign, Transform
 from fkt.params.balance import GradNormParams, ScheduleParams
 from fkt.params.methods import SimCLRParams
+from fkt.params.params import Params
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
-from fkt.params.sections import (
-    SSL,
-    Arm,
-    Budget,
-    Cam,
-    CrossEntropy,
-    Distill,
-    Evaluate,
-    Joint,
-    Labels,
-    Mode,
-    Model,
-    Params,
-    Prepare,
-    Report,
-    Training,
-    Transfer,
-)
+from fkt.params.sections import Arm, Budget, Cam, Evaluate, Labels, Mode, Model, Prepare, Report, Transfer
+from fkt.params.ssl import SSL
+from fkt.params.training import CrossEntropy, Distill, Joint, Training
 
 __all__ = [
     "PARAMS_FILE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T")
 FalseNegatives = Literal["keep", "eliminate"]
 """Whether images known to be of the anchor's class stay among its negatives."""
 
@@ -19,3 +20,26 @@ class Frozen(BaseModel):
     """A params section: immutable, no coercion of types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False, allow_inf_nan=False)
+
+
+def distinct(values: list[T]) -> list[T]:
+    """Return a list in which something stands, and nothing twice.
+
+    Raises:
+        ValueError: It is empty, or something stands twice.
+    """
+    if not values:
+        raise ValueError("the list is empty; name at least one")
+    return not_twice(values)
+
+
+def not_twice(values: list[T]) -> list[T]:
+    """Return a list in which nothing stands twice.
+
+    Raises:
+        ValueError: Something does.
+    """
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
+    return values

@@ -7,7 +7,7 @@ from pydantic_core import ErrorDetails
 
 from fkt.errors import did_you_mean
 from fkt.params.augment import BATCHED
-from fkt.params.sections import Params
+from fkt.params.params import Params
 
 _BOUNDS = {
     "greater_than": "more than",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from fkt.errors import ParamsError
 from fkt.params.messages import describe
-from fkt.params.sections import Params
+from fkt.params.params import Params
 
 PARAMS_FILE = Path("params.yaml")
 Section = TypeVar("Section", bound=BaseModel)
