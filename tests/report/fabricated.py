@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from fkt.params import Params
+from fkt.params import Labels, Params, load_params
 from fkt.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
 
 SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
@@ -25,6 +25,18 @@ SHARE = {
 """Of the passes, where an arm is trained by several stages."""
 PASSES = {PRETRAINED: 2, TEACHER: 2, "functional": 3}
 """Of an image in a step, where it is more than one."""
+
+NAMES = [f"kind {number}" for number in range(4)]
+ARMS = ["functional", "supervised", "representational"]
+
+
+def fabricated_params(**changes: object) -> Params:
+    """Return the shipped params with three arms, three seeds and 5 labels a class, and with these changes."""
+    return load_params(Path(__file__).parents[2] / "params.yaml").model_copy(
+        update={"dataset": "digits", "seeds": [0, 1, 2], "modes": [PRETRAINED, *ARMS]}
+        | {"labels": Labels(per_class=5, fraction=None), "selection": "auto"}
+        | changes
+    )
 
 
 def fabricate(
@@ -168,3 +180,8 @@ def _maps(run: Run, labels: NDArray[np.int64], side: int, channels: int) -> None
 def _json(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def results_of(mode: str) -> list[dict[str, float]]:
+    """Return what evaluate has written about seeds 0, 1 and 2 of a mode of digits."""
+    return [json.loads(Run("digits", mode, seed).results.read_text()) for seed in (0, 1, 2)]
