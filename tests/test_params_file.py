@@ -1,0 +1,122 @@
+"""params.yaml as a file: text that readers take differently, what DVC makes of it, the command that checks it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from fkt.errors import ParamsError
+from fkt.params import load_params, parse_params
+from fkt.params.reader import parse_yaml
+from tests.mistakes import ROOT, SHIPPED, complaint, edited, with_text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "lambda: 1e-3",
+            "lambda: '1e-3' is text, not a number; write 0.001, for YAML reads it as text without a decimal",
+        ),
+        ("lambda: 1.0\nlambda: 2.0", "params.yaml: the key 'lambda' stands twice, again at line"),
+        ("lambda: 010", "params.yaml: 010 at line "),
+        ("lambda: 1:30", "1:30 at line "),
+        ("lambda: 1_000.0", " is no plain decimal number; write it as one"),
+        ("lambda: 1.0\n[1]: 2", " is no name; write one"),
+        ("lambda: 1.0\n7: 2", "params.yaml: [7]: unknown key; remove it"),
+        ("lambda: 1.0: 2", "params.yaml is not YAML: mapping values are not allowed here"),
+        ("lambda: [1.0", "params.yaml is not YAML: "),
+        ("\tlambda: 1.0", "params.yaml is not YAML: "),
+        ("lambda: 1.0\0", "params.yaml is not YAML: "),
+        ("lambda: *nowhere", "params.yaml is not YAML: found undefined alias"),
+        ("lambda: !!python/name:os.system", "params.yaml is not YAML: could not determine a constructor"),
+    ],
+)
+def test_text_that_readers_would_take_differently_is_refused(text: str, message: str) -> None:
+    said = complaint(with_text(text))
+    assert message in said
+    assert said.count("\n") == 0
+
+
+def test_a_key_that_stands_twice_deep_in_a_section_is_refused() -> None:
+    said = complaint(with_text("  val_fraction: 0.2\n  val_fraction: 0.1", "  val_fraction: 0.2"))
+    assert "the key 'val_fraction' stands twice" in said
+
+
+def test_a_list_that_is_filled_and_emptied_by_dvc_stays_readable(tmp_path: Path) -> None:
+    """With a comment on the line of an empty list, DVC writes a file that it cannot read the time after."""
+    from dvc.utils.hydra import apply_overrides
+
+    copy = Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+    for names in (["usps", "mnist"], ["usps"], [], ["svhn"], []):
+        apply_overrides(copy, [f"transfer.datasets=[{','.join(names)}]"])
+        assert load_params(copy).transfer.datasets == names
+
+
+@pytest.mark.parametrize(
+    "text", ["lambda: 0", "lambda: 2", "lambda: .5", "lambda: 1.", "lambda: 1.0e-3", "lambda: 5.0E+2"]
+)
+def test_plain_numbers_are_read_as_dvc_reads_them(text: str) -> None:
+    ours = parse_params(parse_yaml(with_text(text), "params.yaml"))
+    assert ours.ssl_weight == float(YAML(typ="safe").load(with_text(text))["lambda"]) == float(text.split()[1])
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n", "word\n"])
+def test_a_file_without_keys_is_refused(text: str) -> None:
+    assert complaint(text) == "params.yaml holds no keys; restore it with 'git checkout params.yaml'"
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="is not here; run from the project's root, or restore it"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"lambda: \xff\xfe")
+    with pytest.raises(ParamsError, match="cannot be read: .*can't decode"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("lambda", 0.25), ("seeds", [3, 5]), ("joint.learning_rate", 0.0001), ("labels.per_class", None)]
+)
+def test_a_hand_edit_and_the_same_change_by_dvc_read_alike(key: str, value: object) -> None:
+    """``dvc exp run -S`` loads with ruamel's round trip, sets the key, and dumps; the whole file is rewritten by it."""
+    round_trip = YAML()
+    content = round_trip.load(SHIPPED)
+    *path, last = key.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = value
+    written = io.StringIO()
+    round_trip.dump(content, written)
+    by_dvc = parse_params(parse_yaml(written.getvalue(), "params.yaml"))
+    assert by_dvc == parse_params(parse_yaml(edited(key, value), "params.yaml"))
+    assert "# weight of the SSL loss" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        (SHIPPED, 0, ""),
+        (with_text("lambda: abc"), 1, "error: params.yaml: lambda: 'abc' is text, not a number; give one\n"),
+        (None, 1, "error: params.yaml is not here; run from the project's root"),
+    ],
+)
+def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
+    tmp_path: Path, text: str | None, status: int, said: str
+) -> None:
+    shutil.copytree(ROOT / "fkt", tmp_path / "fkt", ignore=shutil.ignore_patterns("__pycache__"))
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "fkt.params"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)
+    assert "Traceback" not in done.stderr
+    assert ("params.yaml: ok" in done.stdout) == (status == 0)
