@@ -17,86 +17,14 @@ from safetensors.torch import load_file
 from fkt.errors import CorruptData, ParamsError
 from fkt.models.checkpoint import load_backbone
 from fkt.models.flops import forward_flops
-from fkt.params import Params, load_params, parse_params
+from fkt.params import Params, parse_params
 from fkt.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
 from tests import fakes
 from tests.conftest import ROOT
+from tests.stages.running import SMALL, merged, run_stages, train, trainers
 
 ALL = list(MADE_OF)
 PIXELS = torch.zeros(1, 1, 16, 16)
-SMALL: dict[str, Any] = {
-    "seeds": [0, 1],
-    "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
-    "labels": {"per_class": 2, "fraction": None},
-    "budget": {"passes": 6, "checks": 2},
-    "model": {"backbone": "resnet10", "width": 16},
-    "ssl": {"simclr": {"projector_hidden": 16, "projector_size": 8}},
-    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint", "frozen")},
-    "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
-    "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
-    "cam": {"images": 2, "candidates": 8},
-    "report": {"bootstrap_samples": 100},
-}
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; what is no dictionary is replaced."""
-    found = dict(base)
-    for key, value in changes.items():
-        found[key] = merged(base[key], value) if isinstance(value, dict) else value
-    return found
-
-
-@pytest.fixture
-def write_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Params]:
-    """Work in an empty folder, and write its params.yaml from the shipped one with small numbers and changes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FKT_DEVICE", "cpu")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
-
-    def write(changes: dict[str, Any]) -> Params:
-        content = merged(merged(shipped, SMALL), changes)
-        Path("params.yaml").write_text(yaml.safe_dump(content))
-        return load_params()
-
-    return write
-
-
-def trainers(params: Params, seed: int) -> dict[str, Callable[[], None]]:
-    """What trains each model."""
-    from stages import distill, finetune, frozen, joint, pretrain, supervised
-
-    return {
-        PRETRAINED: lambda: pretrain.main(PRETRAINED, seed, params),
-        TEACHER: lambda: pretrain.main(TEACHER, seed, params),
-        STUDENT: lambda: distill.main(seed, params),
-        "supervised": lambda: supervised.main(seed, params),
-        "frozen": lambda: frozen.main(seed, params),
-        "representational": lambda: finetune.main("representational", seed, params),
-        "distilled": lambda: finetune.main("distilled", seed, params),
-        "functional": lambda: joint.main(seed, params),
-    }
-
-
-def train(params: Params, seed: int) -> None:
-    """Train the models that the listed modes are made of, each once."""
-    for name in dict.fromkeys(part for mode in params.modes for part in MADE_OF[mode]):
-        trainers(params, seed)[name]()
-
-
-def run_stages(params: Params) -> None:
-    """What dvc.yaml runs, in its order."""
-    from stages import cam, evaluate, prepare, report, views
-
-    prepare.main(params)
-    views.main(params)
-    for seed in params.seeds:
-        train(params, seed)
-    for mode in params.modes:
-        evaluate.main(mode, params)
-        cam.main(mode, params.seeds[0], params)
-    report.main(params)
 
 
 @pytest.mark.parametrize("dataset", ["intel", "aptos"])
@@ -237,75 +165,6 @@ def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable
         assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
 
 
-def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
-    from stages import prepare, pretrain
-
-    prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
-    params = write_params({"labels": {"per_class": 500}, "joint": {"batch_size": 4096}})
-    with pytest.raises(ParamsError) as stopped:
-        pretrain.main(PRETRAINED, 0, params)
-    assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
-    assert not Path("models").exists()
-
-
-def test_ssl_labels_beyond_the_budget_are_found_before_anything_trains(
-    write_params: Callable[[dict[str, Any]], Params],
-) -> None:
-    from stages import prepare
-
-    prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
-    params = write_params({"ssl": {"method": "supcon", "label_fraction": 0.5}})
-    for name in (PRETRAINED, "functional"):
-        with pytest.raises(ParamsError, match="ssl.label_fraction: 0.5 is .* the label budget grants 2"):
-            trainers(params, 0)[name]()
-    assert not Path("models").exists()
-
-
-@pytest.mark.parametrize("ce_on", ["image", "views"])
-def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
-    ce_on: str, write_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from fkt.training.objectives import Functional, Pretrain
-    from fkt.training.session import open_session
-    from fkt.views.loader import Batch
-    from stages import joint, prepare, pretrain
-
-    params = write_params(
-        {
-            "seeds": [0],
-            "prepare": {"image_size": 16, "channels": 1},
-            "labels": {"per_class": None, "fraction": None if ce_on == "views" else 0.5},
-            "ssl": {"method": "moco", "label_fraction": 0.25, "moco": {"false_negatives": "eliminate"}},
-            "budget": {"passes": 0.25, "checks": 1},
-            "joint": {"ce_on": ce_on},
-        }
-    )
-    prepare.main(params)
-    session = open_session(params, "functional", 0)
-    truth, told = session.train.labels, torch.isin(torch.arange(len(session.train)), session.ssl_labelled)
-    assert 0.24 < told.double().mean() < 0.26 and torch.isin(session.ssl_labelled, session.labelled).all()
-    seen: list[Batch] = []
-    for objective in (Pretrain, Functional):
-        compute = objective.loss
-        monkeypatch.setattr(objective, "loss", lambda self, batch, run=compute: seen.append(batch) or run(self, batch))
-    pretrain.main(PRETRAINED, 0, params)
-    pretrained = len(seen)
-    joint.main(0, params)
-    assert 0 < pretrained < len(seen)
-    for number, batch in enumerate(seen):
-        assert batch.views is not None
-        ids = batch.views.ids
-        assert torch.equal(batch.views.labels, torch.where(told[ids], truth[ids], -1))
-        if number < pretrained:
-            assert (batch.labels == -1).all(), "pretraining has no cross-entropy"
-        elif ce_on == "views":
-            assert torch.equal(batch.labels, truth[ids])
-        else:
-            assert batch.images is not None and (batch.labels >= 0).all()
-    curve = (Run("digits", PRETRAINED, 0).logs / "pretrain" / "curve.csv").read_text().splitlines()
-    assert "eliminated" in curve[0].split(",")
-
-
 def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepare_made(
     write_params: Callable[[dict[str, Any]], Params],
     monkeypatch: pytest.MonkeyPatch,
@@ -348,21 +207,6 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
         assert shares and None not in shares
         assert 0.4 < sum(shares) / len(shares) < 0.6, "half of the images are judged"
     assert set(seen["representational"]) == set(seen["supervised"]) == {None}
-
-
-def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
-    write_params: Callable[[dict[str, Any]], Params],
-) -> None:
-    from stages import prepare, pretrain
-
-    changes = {"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}}
-    params = write_params(changes)
-    prepare.main(params)
-    with pytest.raises(ParamsError, match="leaves nothing for finetune"):
-        pretrain.main(PRETRAINED, 0, params)
-    with pytest.raises(ParamsError, match="leaves nothing for distill"):
-        pretrain.main(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
-    assert not Path("models").exists()
 
 
 @pytest.mark.parametrize(

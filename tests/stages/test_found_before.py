@@ -1,0 +1,99 @@
+"""Mistakes that every training stage finds before it trains, and labels that SSL may not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fkt.errors import ParamsError
+from fkt.params import Params
+from fkt.runs import PRETRAINED, TEACHER, Run
+from tests.stages.running import trainers
+
+
+def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
+    from stages import prepare, pretrain
+
+    prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
+    params = write_params({"labels": {"per_class": 500}, "joint": {"batch_size": 4096}})
+    with pytest.raises(ParamsError) as stopped:
+        pretrain.main(PRETRAINED, 0, params)
+    assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
+    assert not Path("models").exists()
+
+
+def test_ssl_labels_beyond_the_budget_are_found_before_anything_trains(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import prepare
+
+    prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
+    params = write_params({"ssl": {"method": "supcon", "label_fraction": 0.5}})
+    for name in (PRETRAINED, "functional"):
+        with pytest.raises(ParamsError, match="ssl.label_fraction: 0.5 is .* the label budget grants 2"):
+            trainers(params, 0)[name]()
+    assert not Path("models").exists()
+
+
+@pytest.mark.parametrize("ce_on", ["image", "views"])
+def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
+    ce_on: str, write_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fkt.training.objectives import Functional, Pretrain
+    from fkt.training.session import open_session
+    from fkt.views.loader import Batch
+    from stages import joint, prepare, pretrain
+
+    params = write_params(
+        {
+            "seeds": [0],
+            "prepare": {"image_size": 16, "channels": 1},
+            "labels": {"per_class": None, "fraction": None if ce_on == "views" else 0.5},
+            "ssl": {"method": "moco", "label_fraction": 0.25, "moco": {"false_negatives": "eliminate"}},
+            "budget": {"passes": 0.25, "checks": 1},
+            "joint": {"ce_on": ce_on},
+        }
+    )
+    prepare.main(params)
+    session = open_session(params, "functional", 0)
+    truth, told = session.train.labels, torch.isin(torch.arange(len(session.train)), session.ssl_labelled)
+    assert 0.24 < told.double().mean() < 0.26 and torch.isin(session.ssl_labelled, session.labelled).all()
+    seen: list[Batch] = []
+    for objective in (Pretrain, Functional):
+        compute = objective.loss
+        monkeypatch.setattr(objective, "loss", lambda self, batch, run=compute: seen.append(batch) or run(self, batch))
+    pretrain.main(PRETRAINED, 0, params)
+    pretrained = len(seen)
+    joint.main(0, params)
+    assert 0 < pretrained < len(seen)
+    for number, batch in enumerate(seen):
+        assert batch.views is not None
+        ids = batch.views.ids
+        assert torch.equal(batch.views.labels, torch.where(told[ids], truth[ids], -1))
+        if number < pretrained:
+            assert (batch.labels == -1).all(), "pretraining has no cross-entropy"
+        elif ce_on == "views":
+            assert torch.equal(batch.labels, truth[ids])
+        else:
+            assert batch.images is not None and (batch.labels >= 0).all()
+    curve = (Run("digits", PRETRAINED, 0).logs / "pretrain" / "curve.csv").read_text().splitlines()
+    assert "eliminated" in curve[0].split(",")
+
+
+def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
+    write_params: Callable[[dict[str, Any]], Params],
+) -> None:
+    from stages import prepare, pretrain
+
+    changes = {"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}}
+    params = write_params(changes)
+    prepare.main(params)
+    with pytest.raises(ParamsError, match="leaves nothing for finetune"):
+        pretrain.main(PRETRAINED, 0, params)
+    with pytest.raises(ParamsError, match="leaves nothing for distill"):
+        pretrain.main(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
+    assert not Path("models").exists()
