@@ -112,7 +112,7 @@ def main() -> None:
         run = step_of(method, split, arguments.batch_size)
         ways = {"ours": run, "bare": bare(made(ssl, split, 64, arguments.backbone).backbone, passes_of(method, run))}
         seconds = interleaved(ways, arguments.rounds)
-        passes = f"{method.online_passes} + {method.target_passes}"
+        passes = f"{method.online_passes:.3g} + {method.target_passes}"
         share = seconds["bare"] / seconds["ours"]
         print(f"{name:15} {seconds['ours']:8.3f} {seconds['bare']:12.3f} {passes:>13} {share:7.2f}", flush=True)
 

@@ -67,8 +67,8 @@ class Method(nn.Module, ABC):
         self.backbone = backbone
 
     @property
-    def online_passes(self) -> int:
-        """Forward and backward passes of each image through the backbone in a step."""
+    def online_passes(self) -> float:
+        """Forward and backward passes of each image through the backbone in a step; tiles cost a share of one."""
         return self.num_views
 
     @abstractmethod

@@ -29,7 +29,7 @@ class PirlJigsaw(Pirl):
         self._tile_passes = tile_passes(backbone, params.tiles.tile_size, setting)
 
     @property
-    def online_passes(self) -> int:
+    def online_passes(self) -> float:
         """See Method.online_passes; the view, and its nine tiles in passes of a whole image."""
         return 1 + self._tile_passes
 

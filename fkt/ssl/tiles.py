@@ -84,8 +84,8 @@ def as_batch(tiles: Tensor) -> Tensor:
     return tiles.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def tile_passes(backbone: nn.Module, tile_size: int, setting: Setting) -> int:
-    """Return what nine tiles cost in passes of one whole image, by counted operations: rounded, and at least 1.
+def tile_passes(backbone: nn.Module, tile_size: int, setting: Setting) -> float:
+    """Return what nine tiles cost in passes of one whole image, by counted operations.
 
     Pixels alone would flatter small tiles: feature maps of odd size are rounded up at every stride.
     """
@@ -94,4 +94,4 @@ def tile_passes(backbone: nn.Module, tile_size: int, setting: Setting) -> int:
         forward_flops(backbone, torch.zeros(1, setting.channels, side, side, device=device))
         for side in (tile_size, setting.image_size)
     )
-    return max(1, round(NUM_TILES * tile / image))
+    return NUM_TILES * tile / image

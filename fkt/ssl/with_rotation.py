@@ -40,7 +40,7 @@ class WithRotation(Method):
         self.target_passes = method.target_passes
 
     @property
-    def online_passes(self) -> int:
+    def online_passes(self) -> float:
         """See Method.online_passes; those of the base method, and one for each rotated view."""
         return self.method.online_passes + self.num_views
 

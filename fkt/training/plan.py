@@ -52,16 +52,17 @@ def plan_ssl(
     budget: Budget,
     *,
     num_images: int,
-    passes_per_image: int,
+    passes_per_image: float,
     passes: float,
     target_passes: int = 0,
 ) -> Plan:
     """Plan a run whose epoch is one pass of the SSL views over all training images (pretrain, joint).
 
-    passes_per_image: image passes for each image of a batch (V, or V + 1); passes: what the arm may spend for each
-    training image, where ``training.epochs`` is null; target_passes: for each image, see Method.
+    passes_per_image: image passes for each image of a batch (V, or V + 1; tiles cost a share of one), rounded to
+    whole passes for the batch; passes: what the arm may spend for each training image, where ``training.epochs`` is
+    null; target_passes: for each image, see Method.
     """
-    per_step = training.batch_size * passes_per_image
+    per_step = round(training.batch_size * passes_per_image)
     if training.epochs is not None:
         steps = training.epochs * (num_images // training.batch_size)
     else:

@@ -16,6 +16,7 @@ from fkt.params.methods_pretext import JigsawPPParams, TilesParams
 from fkt.ssl.base import Setting
 from fkt.ssl.jigsaw_pp import JigsawPP
 from fkt.ssl.permutations import distant_permutations
+from fkt.ssl.tiles import tile_passes
 from tests import references_pretext as references
 from tests.ssl import pretext
 
@@ -116,7 +117,11 @@ def test_the_whole_views_alone_set_the_running_statistics_and_are_the_features()
 def test_the_permutations_are_kept_with_the_weights() -> None:
     method = jigsaw()
     assert torch.equal(method.state_dict()["permutations"], distant_permutations(5, 9, 0))
-    assert method.online_passes == 3
+
+
+def test_tiles_cost_a_share_of_a_pass() -> None:
+    method = jigsaw()
+    assert method.online_passes == 1 + tile_passes(method.backbone, 6, pretext.setting())
 
 
 @pytest.mark.parametrize(("channels", "size", "count"), [(1, 16, 8), (3, 21, 3), (3, 32, 1)])

@@ -88,3 +88,9 @@ def test_what_is_done_along_a_run_is_spread_evenly_and_done_at_its_end(steps: in
     gaps = {after - before for before, after in zip([0, *due], due, strict=False)}
     assert max(gaps) - min(gaps) <= 1
     assert not any(is_due(step, steps, 0) for step in range(1, steps + 1))
+
+
+def test_a_share_of_a_pass_is_counted_and_not_rounded_up() -> None:
+    batch = section(batch_size=100)
+    cheap = plan_ssl(batch, BUDGET, num_images=1000, passes_per_image=1.25, passes=20.0)
+    assert (cheap.passes_per_step, cheap.steps) == (125, 160)
