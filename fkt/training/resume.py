@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import signal
 import threading
 import time
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from fkt.errors import UserError
 
 SAVE_SECONDS = 30.0
 """This long between two saves, so that short runs do not pay for them."""
@@ -73,7 +76,13 @@ class Resume:
         if not self.path.is_file():
             return State()
         device = next(module.parameters()).device
-        content = torch.load(self.path, map_location=device, weights_only=True)
+        try:
+            content = torch.load(self.path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise UserError(
+                f"{self.path}, an unfinished run, cannot be read: {str(error).splitlines()[0]}; delete it, and the "
+                "run starts afresh"
+            ) from error
         print(f"going on from step {content['state']['step']}, saved in {self.path}", flush=True)
         module.load_state_dict(content["module"])
         optimizer.load_state_dict(content["optimizer"])
@@ -84,9 +93,9 @@ class Resume:
         return time.monotonic() - self._saved >= SAVE_SECONDS or (last and self.path.is_file())
 
     def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
-        """Save a run, to a temporary name first."""
+        """Save a run, to a temporary name first; each process has its own, for two of a queue may train the same."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
+        partial = self.path.with_suffix(f".partial{os.getpid()}")
         torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial)
         os.replace(partial, self.path)
         self._saved = time.monotonic()
@@ -94,7 +103,7 @@ class Resume:
     def _prune(self) -> None:
         """Remove long-forgotten runs: a finished run's file stays until then, in case DVC is killed after it."""
         if self.path.parent.is_dir():
-            for path in self.path.parent.glob("*.p*"):  # .pt, and .partial of a save that was cut off
+            for path in self.path.parent.glob("*.p*"):  # .pt, and partial ones of saves that were cut off
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     path.unlink(missing_ok=True)
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fkt.errors import Diverged
+from fkt.errors import Diverged, UserError
 from fkt.training.base import Objective
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import Validate, warnings_of
 from fkt.training.plan import Plan
-from fkt.training.resume import Resume, fingerprint
+from fkt.training.resume import Resume, State, fingerprint
 from fkt.views.loader import Batch
 from tests.conftest import ROOT
 from tests.training.test_optim import section
@@ -163,6 +163,49 @@ def test_the_kept_weights_are_those_that_were_asked_for(
     fitted = run(objective, Rows(), tmp_path / "run.pt", validate=validate, keep=keep)
     assert fitted.kept_step == kept_step
     assert torch.equal(objective.layer.weight, seen[kept_step // 4 - 1])
+
+
+def test_the_best_weights_so_far_outlast_an_interruption(tmp_path: Path) -> None:
+    def validate() -> dict[str, float]:
+        return {"val_accuracy": next(accuracies), "val_loss": 1.0}
+
+    whole, parts = Regression(), Regression()
+    accuracies = iter([0.1, 0.5, 0.9, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    expected = run(whole, Rows(), tmp_path / "whole.pt", validate=validate, keep="validation")
+    accuracies = iter([0.1, 0.5, 0.9, 0.7, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    with pytest.raises(KeyboardInterrupt):
+        run(Regression(), Rows(signal_at=21), tmp_path / "parts.pt", validate=validate, keep="validation")
+    fitted = run(parts, Rows(), tmp_path / "parts.pt", validate=validate, keep="validation")
+    assert fitted.kept_step == expected.kept_step == 12
+    assert torch.equal(parts.layer.weight, whole.layer.weight)
+
+
+def test_two_processes_that_train_the_same_run_save_it_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, module = tmp_path / "run.pt", nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    save, saved = torch.save, []
+
+    def interleaved(content: object, file: Path) -> None:
+        save(content, file)
+        saved.append(file)
+        if len(saved) == 1:
+            monkeypatch.setattr("os.getpid", lambda: 2)
+            Resume(path).save(module, optimizer, State(step=2))
+
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    monkeypatch.setattr("torch.save", interleaved)
+    Resume(path).save(module, optimizer, State(step=1))
+    assert len(set(saved)) == 2 and list(tmp_path.iterdir()) == [path]
+    assert Resume(path).load(module, optimizer).step == 1
+
+
+def test_an_unfinished_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    path.write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(UserError, match=r"run\.pt, an unfinished run, cannot be read: .*; delete it, and the run"):
+        run(Regression(), Rows(), path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
