@@ -65,8 +65,10 @@ class LARS(Optimizer):
             decay = group["weight_decay"]
             weight_norm, gradient_norm = weight.norm(), gradient.norm()
             ratio = group["trust_coefficient"] * weight_norm / (gradient_norm + decay * weight_norm + group["eps"])
-            ratio = torch.where((weight_norm > 0) & (gradient_norm > 0), ratio, torch.ones_like(ratio))
-            direction = gradient.add(weight, alpha=decay) * ratio
+            # Neither adapted nor decayed where either is zero: a ratio of 1 would decay a weight that no loss moves
+            # 1 / trust_coefficient times as fast as one that hardly any does.
+            scaled = gradient.add(weight, alpha=decay) * ratio
+            direction = torch.where((weight_norm > 0) & (gradient_norm > 0), scaled, gradient)
         state = self.state[weight]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -78,10 +79,17 @@ def test_lars_treats_biases_as_plain_sgd_without_decay() -> None:
 
 
 def test_lars_leaves_a_weight_without_gradient_or_with_a_zero_one() -> None:
-    untouched, zero = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.zeros(2, 2))
-    zero.grad = torch.zeros(2, 2)
-    LARS([untouched, zero], lr=0.5, momentum=0.9, weight_decay=0.1, trust_coefficient=0.01).step()
-    assert torch.equal(untouched, torch.ones(2, 2)) and torch.equal(zero, torch.zeros(2, 2))
+    untouched, unmoved = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
+    unmoved.grad = torch.zeros(2, 2)
+    LARS([untouched, unmoved], lr=0.5, momentum=0.9, weight_decay=0.1, trust_coefficient=0.01).step()
+    assert torch.equal(untouched, torch.ones(2, 2)) and torch.equal(unmoved, torch.ones(2, 2))
+
+
+def test_lars_moves_a_zero_weight_by_its_gradient() -> None:
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.full((2, 2), 3.0)
+    LARS([weight], lr=0.5, momentum=0.9, weight_decay=0.1, trust_coefficient=0.01).step()
+    assert torch.equal(weight, torch.full((2, 2), -1.5))
 
 
 def test_lars_goes_on_from_its_saved_state() -> None:
@@ -105,12 +113,16 @@ def test_only_matrices_decay(name: str) -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
     for parameter in module.parameters():
         nn.init.ones_(parameter)
-        parameter.grad = torch.zeros_like(parameter)
-    build_optimizer(module, section(optimizer=name, trust_coefficient=1.0)).step()
-    for parameter in module.parameters():
-        decayed = bool((parameter < 1).all())
-        # with a zero gradient LARS scales its step by 1, so its decay is that of SGD
-        assert decayed == (parameter.ndim > 1)
+        # not zero, where LARS decays nothing, and not along the weights, where its step has a length of its own
+        parameter.grad = torch.linspace(-0.5, 1.0, parameter.numel()).view_as(parameter)
+    plain = copy.deepcopy(module)
+    for parameter, one in zip(plain.parameters(), module.parameters(), strict=True):
+        parameter.grad = one.grad.clone() if one.grad is not None else None
+    settings = {"optimizer": name, "trust_coefficient": 0.01, "learning_rate": 0.01}
+    build_optimizer(module, section(weight_decay=0.5, **settings)).step()
+    build_optimizer(plain, section(weight_decay=0.0, **settings)).step()
+    for ours, other in zip(module.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, other) == (ours.ndim == 1)
 
 
 def test_frozen_parameters_are_not_the_optimizers_business() -> None:
