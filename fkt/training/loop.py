@@ -66,9 +66,9 @@ def fit(
                 objective.after_step(state.step / plan.steps)
                 row = None
                 if plan.is_check(state.step):
+                    row = _check(state, plan, rate, label)  # waits for the steps that a GPU still has to do
                     stopped = time.perf_counter()
                     state.train_seconds += stopped - began
-                    row = _check(state, plan, rate, label)
                     row.update(validate() if validate is not None else {})
                     _keep(objective, state, row, keep)
                     began = time.perf_counter()
