@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 import torch
@@ -21,9 +21,17 @@ from fkt.training.objectives import Distill
 from fkt.training.plan import plan_distill
 from fkt.training.record import Before
 from fkt.training.session import Session, open_session
-from fkt.views.loader import Loader
 
-SECTIONS = ("dataset", "budget", "augment", "model", "distill")
+SECTIONS = (
+    "dataset",
+    "budget",
+    "augment.engine",
+    "augment.object_share",
+    "augment.good_crops",
+    "augment.views",
+    "model",
+    "distill",
+)
 
 
 def main(seed: int, params: Params) -> None:
@@ -33,18 +41,7 @@ def main(seed: int, params: Params) -> None:
     plan = plan_distill(params.distill, params.budget, num_images=len(session.train), spent_passes=before.spent_passes)
     with seeded(seed, "clusters"):
         classifier = Classifier(session.fresh_backbone(), params.distill.clusters)
-    loader = Loader(
-        session.train,
-        session.labelled[:0],
-        ssl_labelled=session.ssl_labelled[:0],
-        num_views=1,
-        views=session.views_pipeline(),
-        images=None,
-        batch_size=params.distill.batch_size,
-        seed=seed,
-        device=session.device,
-        judged=session.judged,
-    )
+    loader = session.views_loader(1, params.distill.batch_size)
     session.train_model(Distill(classifier, clusters.labels), loader, plan, SECTIONS, before)
     for folder in session.run.log_folders:
         write_json(folder / "clusters.json", {"teacher": session.params.teacher.model_dump(), **health(clusters.sizes)})
@@ -71,5 +68,8 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Before]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
     with reported():
-        main(int(sys.argv[1]), load_params())
+        main(arguments.seed, load_params())

@@ -19,7 +19,7 @@ from fkt.evaluation.predict import features, logits_of, probabilities_of, untouc
 from fkt.evaluation.probes import probe_scores
 from fkt.hardware import pick_device, setup_torch
 from fkt.models.backbones import ResNet
-from fkt.models.checkpoint import Card, load_backbone, load_classifier
+from fkt.models.checkpoint import REMEDY, Card, load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
 from fkt.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds, transfer_path
 
@@ -67,9 +67,7 @@ def hand_on_logs(run: Run) -> None:
     for part in run.parts:
         source = run.logs / part.stage
         if not source.is_dir():
-            raise CheckpointError(
-                f"{source} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
-            )
+            raise CheckpointError(f"{source} is missing; {REMEDY}")
         shutil.copytree(source, run.told / part.stage)
 
 
@@ -93,6 +91,7 @@ def transfer(dataset: str, params: Params) -> None:
     setup_torch()
     device = pick_device()
     train, test = (load_split(prepared_path(dataset), name, device) for name in ("train", "test"))
+    remove_other_seeds(Run(params.dataset, PRETRAINED, 0).model.parent, params.seeds)
     shutil.rmtree(transfer_path(dataset, 0).parent, ignore_errors=True)  # seeds that are no longer asked for
     for seed in params.seeds:
         backbone, card = load_backbone(Run(params.dataset, PRETRAINED, seed).model, device)
@@ -112,6 +111,8 @@ if __name__ == "__main__":
     parser.add_argument("mode", choices=[*MADE_OF, "transfer"])
     parser.add_argument("dataset", nargs="?")
     arguments = parser.parse_args()
+    if (arguments.mode == "transfer") != (arguments.dataset is not None):
+        parser.error("a dataset belongs to transfer, and to nothing else")
     with reported():
         if arguments.mode == "transfer":
             transfer(arguments.dataset, load_params())

@@ -5,14 +5,25 @@ Usage: python -m stages.finetune MODE SEED
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Representational
 from fkt.training.session import open_session
 
-SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "finetune")
+SECTIONS = (
+    "dataset",
+    "selection",
+    "labels",
+    "budget.passes",
+    "budget.checks",
+    "augment.engine",
+    "augment.labelled",
+    "model",
+    "cross_entropy",
+    "finetune",
+)
 
 
 def main(mode: str, seed: int, params: Params) -> None:
@@ -21,5 +32,9 @@ def main(mode: str, seed: int, params: Params) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", choices=["representational", "distilled"])
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
     with reported():
-        main(sys.argv[1], int(sys.argv[2]), load_params())
+        main(arguments.mode, arguments.seed, load_params())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from fkt.data.keys import seeded
 from fkt.errors import reported
@@ -13,9 +13,24 @@ from fkt.training.balance import build_balance
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
 from fkt.training.session import open_session
-from fkt.views.loader import Loader
 
-SECTIONS = ("dataset", "lambda", "selection", "labels", "budget", "augment", "model", "ssl", "cross_entropy", "joint")
+SECTIONS = (
+    "dataset",
+    "lambda",
+    "selection",
+    "labels",
+    "budget.passes",
+    "budget.checks",
+    "augment",
+    "model",
+    "ssl.method",
+    "ssl.label_fraction",
+    "ssl.rotation_weight",
+    "ssl.rotation_hidden",
+    "ssl.${ssl.method}",
+    "cross_entropy",
+    "joint",
+)
 
 
 def main(seed: int, params: Params) -> None:
@@ -25,21 +40,16 @@ def main(seed: int, params: Params) -> None:
     setting = setting_of(session.train, params.joint.batch_size)
     with seeded(seed, "method"):
         method = build_method(params.ssl, classifier.backbone, setting)
-    views, images = session.views_pipeline(), session.pipeline(params.augment.labelled)
     # With every label known, the views' own features are classified; otherwise labelled images are made views.
     on_views = params.joint.ce_on == "views"
     classify_views = on_views and len(session.labelled) == len(session.train)
-    loader = Loader(
-        session.train,
-        session.labelled,
+    images = session.views_pipeline() if on_views else session.pipeline(params.augment.labelled)
+    loader = session.views_loader(
+        method.num_views,
+        params.joint.batch_size,
         ssl_labelled=session.ssl_labelled,
-        num_views=method.num_views,
-        views=views,
-        images=None if classify_views else views if on_views else images,
-        batch_size=params.joint.batch_size,
-        seed=seed,
-        device=session.device,
-        judged=session.judged,
+        labelled=session.labelled,
+        images=None if classify_views else images,
     )
     plan = plan_ssl(
         params.joint,
@@ -61,5 +71,8 @@ def main(seed: int, params: Params) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
     with reported():
-        main(int(sys.argv[1]), load_params())
+        main(arguments.seed, load_params())

@@ -16,21 +16,12 @@ from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
 from fkt.training.plan import plan_distill, plan_ssl
 from fkt.training.session import Session, open_session
-from fkt.views.loader import Loader
 
-SECTIONS = ("dataset", "budget", "augment", "model", "ssl", "pretrain")
-TEACHER_SECTIONS = (
-    "dataset",
-    "budget",
-    "augment",
-    "model.stem",
-    "model.weights",
-    "distill.teacher",
-    "distill.teacher_width",
-    "distill.teacher_share",
-    "ssl",
-    "pretrain",
-)
+VIEWS = ("augment.engine", "augment.object_share", "augment.good_crops", "augment.views")
+METHOD = ("ssl.method", "ssl.label_fraction", "ssl.rotation_weight", "ssl.rotation_hidden", "ssl.${ssl.method}")
+SECTIONS = ("dataset", "budget", *VIEWS, "model", *METHOD, "pretrain")
+NETWORK = ("model.stem", "model.weights", "distill.teacher", "distill.teacher_width", "distill.teacher_share")
+TEACHER_SECTIONS = ("dataset", "budget", *VIEWS, *NETWORK, *METHOD, "pretrain")
 
 
 def main(name: str, seed: int, params: Params) -> None:
@@ -40,18 +31,7 @@ def main(name: str, seed: int, params: Params) -> None:
         method = build_method(
             params.ssl, session.fresh_backbone(), setting_of(session.train, params.pretrain.batch_size)
         )
-    loader = Loader(
-        session.train,
-        session.labelled[:0],  # pretraining has no cross-entropy
-        ssl_labelled=session.ssl_labelled,
-        num_views=method.num_views,
-        views=session.views_pipeline(),
-        images=None,
-        batch_size=params.pretrain.batch_size,
-        seed=seed,
-        device=session.device,
-        judged=session.judged,
-    )
+    loader = session.views_loader(method.num_views, params.pretrain.batch_size, ssl_labelled=session.ssl_labelled)
     share = params.distill.teacher_share if name == TEACHER else 1.0
     plan = plan_ssl(
         params.pretrain,

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Supervised
 from fkt.training.session import open_session
 
-SECTIONS = ("dataset", "selection", "labels", "budget", "augment", "model", "cross_entropy", "supervised")
+SECTIONS = (
+    "dataset",
+    "selection",
+    "labels",
+    "budget.passes",
+    "budget.checks",
+    "augment.engine",
+    "augment.labelled",
+    "model",
+    "cross_entropy",
+    "supervised",
+)
 
 
 def main(seed: int, params: Params) -> None:
@@ -22,5 +33,8 @@ def main(seed: int, params: Params) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
     with reported():
-        main(int(sys.argv[1]), load_params())
+        main(arguments.seed, load_params())

@@ -64,9 +64,7 @@ def load_card(folder: Path) -> Card:
     if not path.is_file():
         inside = sorted(str(found.parent) for found in folder.glob(f"*/{CARD}"))
         hint = f"; did you mean {inside[0]}?" if inside else ""
-        raise CheckpointError(
-            f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it{hint}"
-        )
+        raise CheckpointError(f"{path} is missing; {REMEDY}{hint}")
     return Card(**json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -124,7 +122,5 @@ def _backbone(card: Card) -> ResNet:
 def _read(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(
-            f"{path} is missing; run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
-        )
+        raise CheckpointError(f"{path} is missing; {REMEDY}")
     return load_file(path)

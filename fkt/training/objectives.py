@@ -72,12 +72,11 @@ class Representational(Supervised):
         classifier.backbone.load_state_dict(pretrained.state_dict())
 
 
-class Frozen(Supervised):
+class Frozen(Representational):
     """L_CE alone, for the linear head on a backbone that Pretrain has trained and that nothing changes any more."""
 
     def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
-        super().__init__(classifier, cross_entropy)
-        classifier.backbone.load_state_dict(pretrained.state_dict())
+        super().__init__(classifier, cross_entropy, pretrained)
         classifier.backbone.requires_grad_(False)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -114,7 +114,35 @@ class Session:
             device=self.device,
         )
 
-    def train_from_start(self, kind: type[Representational] | type[Frozen], sections: Sequence[str]) -> None:
+    def views_loader(
+        self,
+        num_views: int,
+        batch_size: int,
+        *,
+        ssl_labelled: Tensor | None = None,
+        labelled: Tensor | None = None,
+        images: Pipeline | None = None,
+    ) -> Loader:
+        """Return batches of SSL views of all training images.
+
+        ssl_labelled: positions of those whose labels go along with the views; labelled, images: which labelled images
+        are to stand beside the views, and through which pipeline, or labels alone where it is None. None is none.
+        """
+        none = self.labelled[:0]
+        return Loader(
+            self.train,
+            none if labelled is None else labelled,
+            ssl_labelled=none if ssl_labelled is None else ssl_labelled,
+            num_views=num_views,
+            views=self.views_pipeline(),
+            images=images,
+            batch_size=batch_size,
+            seed=self.run.seed,
+            device=self.device,
+            judged=self.judged,
+        )
+
+    def train_from_start(self, kind: type[Representational], sections: Sequence[str]) -> None:
         """Train on the labelled images from the backbone that this run starts from, with the passes that it left.
 
         sections: see train_model.

@@ -117,6 +117,8 @@ def test_transfer_is_what_the_probes_say_with_the_other_datasets_own_splits(para
     transfer("mnist", params.model_copy(update={"seeds": [1]}))
     assert json.loads(transfer_path("mnist", 1).read_text())["linear_accuracy"] < 0.1 < own[1]["linear_accuracy"]
     assert not transfer_path("mnist", 0).exists(), "a seed that is no longer asked for"
+    models = Run("digits", PRETRAINED, 0).model.parent
+    assert [path.name for path in models.iterdir()] == ["s1"], "the stage depends on the folder as a whole"
     assert not (prepared_path("mnist") / "val.npy").exists()
 
 

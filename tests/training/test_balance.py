@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,16 +235,18 @@ def test_learned_weights_move_and_are_told(name: str, tmp_path: Path) -> None:
     assert name != "gradnorm" or all(total == pytest.approx(2) for total in sums)
 
 
+@pytest.mark.parametrize(("optimizer", "precision"), [("sgd", torch.float32), ("adamw", torch.bfloat16)])
 @pytest.mark.parametrize("name", list(BALANCES))
 def test_an_interrupted_run_goes_on_to_the_same_bits_under_every_balance(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, optimizer: str, precision: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    run_so = functools.partial(run, steps=6, optimizer=optimizer, precision=precision)
     whole, parts = (functional(BALANCES[name], gradient_checks=3) for _ in range(2))
-    expected = run(whole, tmp_path / "whole.pt", steps=6)
+    expected = run_so(whole, tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
-        run(functional(BALANCES[name], gradient_checks=3), tmp_path / "parts.pt", Batches(stop_at=3), steps=6)
-    fitted = run(parts, tmp_path / "parts.pt", steps=6)
+        run_so(functional(BALANCES[name], gradient_checks=3), tmp_path / "parts.pt", Batches(stop_at=3))
+    fitted = run_so(parts, tmp_path / "parts.pt")
     assert fitted.rows == expected.rows
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, parts.state_dict()[name]), name
