@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
 
 import torch
@@ -59,6 +60,7 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Before]:
     before = Before(
         folder,
         spent_passes=card.training["spent_passes"],
+        pseudo_labels=hashlib.sha256(clusters.labels.numpy().tobytes()).hexdigest(),
         flops=forward_flops(teacher, image) * len(session.train),
         seconds=time.perf_counter() - began,
         warnings=warnings_of(clusters.sizes),

@@ -107,7 +107,7 @@ def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:
 
 
 def test_training_outputs_are_plain_and_cached_so_that_dvc_can_bring_them_back() -> None:
-    for name in ("prepare", *TRAINING, "evaluate", "cam"):
+    for name in set(STAGES) - {"views", "report"}:  # these write files that git keeps
         assert all(isinstance(out, str) for out in STAGES[name]["outs"])
 
 

@@ -28,6 +28,8 @@ class Before:
     """Of the model that the run starts from, or has its pseudo-labels from."""
     spent_passes: int = 0
     """Image passes that went into that model, and into those before it."""
+    pseudo_labels: str | None = None
+    """A digest of those, where the run learns pseudo-labels."""
     flops: int = 0
     """Of the stage's own preparation."""
     seconds: float = 0.0

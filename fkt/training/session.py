@@ -187,6 +187,7 @@ class Session:
             plan=asdict(plan),
             data=self.meta.checksums,
             start=file_digest(before.folder / WEIGHTS) if before.folder is not None else None,
+            pseudo_labels=before.pseudo_labels,  # made anew when a run goes on, on another device perhaps otherwise
             precision=str(self.precision),
             device=str(self.device),
         )
