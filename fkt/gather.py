@@ -1,6 +1,7 @@
 """``python -m fkt.gather NAME``: the finished experiments of a sweep as tables and a figure, beside published figures.
 
-Experiments are found by their parameters, among DVC's experiments of every commit and in the folders named.
+Experiments are found by their parameters, among DVC's experiments of every commit and in the folders named. Those that
+are alike in all that the sweep leaves alone are taken together; others fill what is empty then, which the page tells.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fkt.errors import UserError, reported
+from fkt.params import PARAMS_FILE
+from fkt.params.reader import read_yaml
+from fkt.preset import flat
 from fkt.runs import METRICS
 from fkt.sweeps.cells import cells_of
 from fkt.sweeps.experiments import read_dvc, read_folder
@@ -27,7 +31,9 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
     sweep = load_sweep(name, sweeps)
     cells = cells_of(sweep)
     finished, unfinished = read_dvc(all_commits=True)
-    gathered = gather(cells, [*finished, *map(read_folder, folders)], unfinished)
+    content = read_yaml(PARAMS_FILE) if PARAMS_FILE.is_file() else None
+    now = dict(flat(content)) if isinstance(content, dict) else None
+    gathered = gather(cells, [*finished, *map(read_folder, folders)], unfinished, now)
     if not gathered.found:
         why = "".join(f"\n       {text}" for text in (*gathered.waiting.values(), *gathered.refused))
         raise UserError(

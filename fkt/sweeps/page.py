@@ -113,5 +113,5 @@ def _experiments(gathered: Gathered) -> str:
     ]
     if not rows:
         return ""
-    older = f"\n\nOlder experiments with the same settings, left out: {gathered.older}." if gathered.older else ""
-    return "## Experiments\n\n" + markdown_table(["Settings", "Experiment", "Commit", "Made"], rows) + older
+    more = f"\n\nOthers with the very same parameters, left out: {gathered.repeated}." if gathered.repeated else ""
+    return "## Experiments\n\n" + markdown_table(["Settings", "Experiment", "Commit", "Made"], rows) + more

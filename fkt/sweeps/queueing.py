@@ -13,7 +13,7 @@ from fkt.errors import UserError
 from fkt.preset import flat
 from fkt.sweeps.cells import Cell, params_of
 from fkt.sweeps.experiments import Experiment, Unfinished
-from fkt.sweeps.matching import REPORT, same, staleness
+from fkt.sweeps.matching import REPORT, has_same, same, staleness
 from fkt.sweeps.overrides import override
 
 FAILED = "failed"
@@ -28,7 +28,7 @@ class Planned:
     arguments: list[str]
     """Of dvc."""
     known: str
-    """The experiment with exactly these parameters that this commit has or waits for; empty where it has none."""
+    """The experiment with all these parameters that this commit has or waits for; empty where it has none."""
 
 
 def check_repository() -> None:
@@ -72,7 +72,7 @@ def plan(
 def _known(params: Mapping[str, Any], finished: Sequence[Experiment], unfinished: Sequence[Unfinished]) -> str:
     candidates: list[Experiment | Unfinished] = [one for one in finished if not staleness(one)]
     for one in (*candidates, *(one for one in unfinished if one.state != FAILED)):
-        if one.params.keys() == params.keys() and all(same(one.params[key], params[key]) for key in params):
+        if has_same(one.params, params):
             return one.name
     return ""
 

@@ -119,7 +119,7 @@ def test_a_cell_is_filled_by_parameters_and_by_the_latest_whatever_the_names(tmp
     ]
     found = gather(cells, *parse(answer(entries)))
     assert {str(cells[at]): one.name for at, one in found.found.items()} == {"lambda 1, labels all": "b"}
-    assert found.older == 2
+    assert found.repeated == 2
     assert [str(cells[at]) for at in found.missing] == [
         "lambda 0, labels 10 %", "lambda 0, labels all", "lambda 1, labels 10 %", "lambda 3, labels 10 %",
     ]  # fmt: skip

@@ -159,7 +159,7 @@ def test_what_is_missing_is_listed_and_made_up_by_nothing(made: tuple[Sweep, lis
         "- lambda 1, labels 10 %: failed: small-1-10pct (`dvc queue logs` with this name says why)\n" in page
         and "- left out: x: it is stale" in page
     )
-    assert "Older experiments with the same settings, left out: 4." in page
+    assert "Others with the very same parameters, left out: 4." in page
     assert "90.00" not in page and page.count("missing ") >= 5
 
 
