@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.report.intervals import mean_std, paired_bootstrap
+from fkt.report.intervals import mean_std, mean_test, paired_bootstrap
 from fkt.report.significance import MAX_SEEDS, exact_image_test, exact_seed_test, holm, paired_difference
 
 
@@ -28,6 +28,8 @@ class Comparison:
     low: float
     """Lower end of the interval over images and seeds; see ``paired_bootstrap``."""
     high: float
+    p_both: float
+    """For other images and other seeds, of ``mean_test``, not adjusted for other comparisons."""
     p_images: float
     """Of the exact test by images, not adjusted for other comparisons."""
     p_seeds: float
@@ -62,6 +64,7 @@ def compare(
         differences=tuple(by_seed),
         low=low,
         high=high,
+        p_both=mean_test(correct_a, correct_b),
         p_images=exact_image_test(correct_a, correct_b),
         p_seeds=exact_seed_test(by_seed) if num_seeds <= MAX_SEEDS else math.nan,
         num_seeds=num_seeds,
@@ -70,14 +73,24 @@ def compare(
 
 
 def distinguished(comparisons: Sequence[Comparison], confidence: float) -> list[bool]:
-    """Say of each difference whether it is told from noise: two conditions, both needed.
+    """Say of each difference whether it is told from noise: three conditions, all needed.
 
-    The interval over images and seeds excludes 0, and the exact test by images, adjusted by Holm for all the
-    comparisons given, is below 1 - confidence. The interval guards against luck of the seeds, the test against luck
-    of the images and of many comparisons; the interval is for its own comparison and not widened for the others.
+    Both tests, over images and seeds and over images alone, are below 1 - confidence after Holm's adjustment for all
+    the comparisons given, and the interval excludes 0. The first guards against luck of the seeds, the second, being
+    exact, against luck of the images. The interval is for its own comparison and not widened for the others: it is
+    asked so that no difference is told from noise whose printed interval holds 0.
+
+    In simulations of five equal arms, whose seeds differ much, some difference was told from noise at 95 % in 4 % of
+    the cases with 8 seeds, but in 18 % with 3: see ``mean_test``.
     """
-    adjusted = holm([comparison.p_images for comparison in comparisons])
     return [
-        not comparison.low <= 0 <= comparison.high and p < 1 - confidence
-        for comparison, p in zip(comparisons, adjusted, strict=True)
+        not comparison.low <= 0 <= comparison.high and max(p_both, p_images) < 1 - confidence
+        for comparison, (p_both, p_images) in zip(comparisons, adjusted(comparisons), strict=True)
     ]
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> list[tuple[float, float]]:
+    """Return ``p_both`` and ``p_images`` of each comparison, either adjusted by Holm for being several."""
+    both = holm([comparison.p_both for comparison in comparisons])
+    images = holm([comparison.p_images for comparison in comparisons])
+    return list(zip(both, images, strict=True))

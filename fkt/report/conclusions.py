@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from fkt.report.comparison import Comparison, distinguished
-from fkt.report.significance import holm, smallest_p
+from fkt.report.comparison import Comparison, adjusted, distinguished
+from fkt.report.significance import smallest_p
 
+ENOUGH_SEEDS = 5
+"""From here on the test over images and seeds errs about as often as it says; see ``mean_test``."""
 MAX_OPEN = 3
 """Differences that are not distinguished, up to which each has a sentence of its own."""
 
@@ -19,9 +21,8 @@ def conclusion(comparisons: Sequence[Comparison], confidence: float) -> str:
     """
     if not comparisons:
         return "There is one arm, so nothing is compared."
-    adjusted = holm([comparison.p_images for comparison in comparisons])
     told = distinguished(comparisons, confidence)
-    rows = list(zip(comparisons, adjusted, told, strict=True))
+    rows = list(zip(comparisons, adjusted(comparisons), told, strict=True))
     sentences = [_won(comparison, confidence, p) for comparison, p, clear in rows if clear]
     unclear = [(comparison, p) for comparison, p, clear in rows if not clear]
     if len(unclear) > MAX_OPEN:
@@ -36,18 +37,18 @@ def conclusion(comparisons: Sequence[Comparison], confidence: float) -> str:
     return " ".join(sentences)
 
 
-def _won(comparison: Comparison, confidence: float, p: float) -> str:
+def _won(comparison: Comparison, confidence: float, p: tuple[float, float]) -> str:
     better, worse, sign = comparison.name_a, comparison.name_b, 1
     if comparison.high < 0:
         better, worse, sign = worse, better, -1
     low, high = sorted((sign * comparison.low, sign * comparison.high))
     return (
         f"{better} is more accurate than {worse}, distinguished from noise: by {_points(sign * comparison.difference)} "
-        f"points ({100 * confidence:g} % interval {_points(low)} to {_points(high)}; {_p(p)})."
+        f"points ({100 * confidence:g} % interval {_points(low)} to {_points(high)}; {_both(p)})."
     )
 
 
-def _open(comparison: Comparison, confidence: float, p: float) -> str:
+def _open(comparison: Comparison, confidence: float, p: tuple[float, float]) -> str:
     a, b, low, high = comparison.name_a, comparison.name_b, comparison.low, comparison.high
     start = f"{a} and {b} are not distinguished: "
     if low == high == 0:
@@ -60,15 +61,17 @@ def _open(comparison: Comparison, confidence: float, p: float) -> str:
         allowed = f"from {_points(near)} to {_points(far)} points {side}"
     return (
         f"{start}the difference is {100 * comparison.difference:+.2f} points, and {a} may be anything {allowed} "
-        f"than {b} ({100 * confidence:g} % interval over images and seeds; over images alone {_p(p)})."
+        f"than {b} ({100 * confidence:g} % interval; {_both(p)})."
     )
 
 
 def _rule(count: int, confidence: float) -> str:
-    adjusted = f", adjusted for {count} comparisons (Holm)," if count > 1 else ""
+    several = f", adjusted for {count} comparisons (Holm)," if count > 1 else ""
+    alone = " Each interval is for its own comparison and not widened for the others." if count > 1 else ""
     return (
-        f"A difference counts as distinguished where its interval excludes 0 and its p{adjusted} is below "
-        f"{1 - confidence:.2g}; p is for other test images with these same models."
+        f"A difference counts as distinguished where its interval excludes 0 and both its p{several} are below "
+        f"{1 - confidence:.2g}: the one over images and seeds, and the exact one over images, which is for other test "
+        f"images with these same models.{alone}"
     )
 
 
@@ -80,14 +83,24 @@ def _seeds(num_seeds: int, confidence: float) -> str:
         )
     needed = next(count for count in itertools.count(1) if smallest_p(count) < 1 - confidence)
     verdict = "" if num_seeds >= needed else f", so it can distinguish nothing here; from {needed} seeds on it could"
+    doubt = (
+        f" With {num_seeds} their spread is hardly known, so that p over images and seeds is approximate and may be "
+        "too small."
+        if num_seeds < ENOUGH_SEEDS
+        else ""
+    )
     return (
-        "The intervals are for other test images and other seeds. A test by seeds alone cannot give p below "
+        f"The intervals are for other test images and other seeds.{doubt} A test by seeds alone cannot give p below "
         f"{smallest_p(num_seeds):.2g} with {num_seeds} seeds{verdict}."
     )
 
 
 def _points(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
+
+
+def _both(p: tuple[float, float]) -> str:
+    return f"{_p(p[0])} over images and seeds, {_p(p[1])} over images"
 
 
 def _p(p: float) -> str:

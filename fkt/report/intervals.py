@@ -48,6 +48,19 @@ def paired_bootstrap(
     return max(-1.0, float(low)), min(1.0, float(high))
 
 
+def mean_test(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> float:
+    """Two-sided p-value of "the arms are equally accurate", for other test images and other seeds.
+
+    correct_a, correct_b: (S, N) bool, paired by seed and image. Student's t of the mean difference, with the standard
+    error and the degrees of freedom of ``variance``; with one seed it speaks of these models on other images. It is an
+    approximation: at 0.05 it errs as often as it says from 5 seeds on, but in 5 to 7 % of the cases with 3 seeds and
+    in 8 to 9 % with 2, where the spread of seeds is hardly known, and adjusting for several comparisons reaches into
+    tails that are less exact still. Raises ValueError where the arrays are no pair.
+    """
+    difference = paired_difference(correct_a, correct_b)
+    return variance(difference).p_value(float(difference.mean()))
+
+
 @dataclass(frozen=True)
 class Variance:
     """Squared standard error of a mean over seeds and images, and how well it is known."""
@@ -61,6 +74,14 @@ class Variance:
         from scipy.special import stdtrit
 
         return float(stdtrit(self.freedom, (1 + confidence) / 2))
+
+    def p_value(self, mean: float) -> float:
+        """Two-sided p of a mean this far from 0, by Student's t."""
+        from scipy.special import stdtr
+
+        if mean == 0 or self.total == 0:
+            return 1.0 if mean == 0 else 0.0
+        return float(2 * stdtr(self.freedom, -abs(mean) / math.sqrt(self.total)))
 
 
 def variance(difference: NDArray[np.int64]) -> Variance:

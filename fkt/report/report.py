@@ -131,8 +131,10 @@ def _differences(findings: Findings) -> str:
             "## Paired differences",
             tables.difference_table(comparisons, report.confidence),
             f"Paired by seed and by test image. The interval is a bootstrap over both ({report.bootstrap_samples:,} "
-            "resamples). p, images: exact sign-flip test by images, for other images with these same models; p, Holm: "
-            "the same, adjusted for the number of comparisons; p, seeds: exact sign-flip test with a seed as the unit.",
+            "resamples), each for its own comparison, not widened for the others. p, both: Student's t over images and "
+            "seeds, for other images and other seeds; p, images: exact sign-flip test by images, for other images with "
+            "these same models; Holm: the p before it, adjusted for the number of comparisons; p, seeds: exact "
+            "sign-flip test with a seed as the unit.",
         ]
     )
 

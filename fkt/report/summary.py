@@ -151,7 +151,7 @@ def summarize(
     for comparison in comparisons:
         differences = {"difference": comparison.difference, "low": comparison.low, "high": comparison.high}
         # Not Holm's: it depends on all comparisons, so that one arm's change would show in rows of the others.
-        p_values = {"p_images": comparison.p_images, "p_seeds": comparison.p_seeds}
+        p_values = {"p_both": comparison.p_both, "p_images": comparison.p_images, "p_seeds": comparison.p_seeds}
         summary[f"{comparison.name_a}_minus_{comparison.name_b}"] = {
             name: round(value, DIGITS) for name, value in differences.items() if math.isfinite(value)
         } | {name: float(f"{p:.{P_DIGITS}g}") for name, p in p_values.items() if math.isfinite(p)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fkt.report.arms import Arm
-from fkt.report.statistics import Comparison, holm
+from fkt.report.statistics import Comparison, adjusted
 from fkt.report.summary import Spread, cost, metric
 
 PLUS_MINUS = "\u00b1"
@@ -87,20 +87,22 @@ def transfer_table(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> str:
 
 def difference_table(comparisons: Sequence[Comparison], confidence: float) -> str:
     """Return the paired differences in accuracy, in percentage points."""
-    adjusted = holm([comparison.p_images for comparison in comparisons])
     rows = [
         [
             f"{comparison.name_a} - {comparison.name_b}",
             f"{100 * comparison.difference:+.2f}",
             f"{100 * comparison.low:+.2f} to {100 * comparison.high:+.2f}",
+            p_value(comparison.p_both),
+            p_value(both),
             p_value(comparison.p_images),
-            p_value(p_adjusted),
+            p_value(images),
             p_value(comparison.p_seeds),
         ]
-        for comparison, p_adjusted in zip(comparisons, adjusted, strict=True)
+        for comparison, (both, images) in zip(comparisons, adjusted(comparisons), strict=True)
     ]
     interval = f"{100 * confidence:g} % interval"
-    return markdown_table(["Accuracy difference", "Points", interval, "p, images", "p, Holm", "p, seeds"], rows)
+    p = ["p, both", "Holm", "p, images", "Holm", "p, seeds"]
+    return markdown_table(["Accuracy difference", "Points", interval, *p], rows)
 
 
 def cost_table(arms: Sequence[Arm], num_train: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fkt.report.intervals import mean_std, paired_bootstrap, variance
+from fkt.report.intervals import mean_std, mean_test, paired_bootstrap, variance
 from fkt.report.significance import exact_image_test
 from tests.report.simulated import arms, hits
 
@@ -77,6 +77,20 @@ def test_interval_of_one_seed_is_that_of_students_t() -> None:
     expected = stats.t.interval(0.95, 1999, difference.mean(), difference.std(ddof=1) / math.sqrt(2000))
     found = paired_bootstrap(a, b, samples=20_000, confidence=0.95, seed=0)
     assert found == pytest.approx(expected, abs=0.04 * (expected[1] - expected[0]))
+
+
+@pytest.mark.parametrize("num_seeds", [1, 4])
+def test_test_of_the_mean_is_students_t(num_seeds: int) -> None:
+    a, b = arms(num_seeds, 80, np.random.default_rng(0), seed_std=0.2, gain=0.3)
+    difference = a.astype(int) - b
+    if num_seeds == 1:
+        expected = stats.ttest_1samp(difference[0], 0).pvalue
+    else:
+        total, freedom = _slow_variance(difference)
+        expected = 2 * stats.t.sf(abs(difference.mean()) / math.sqrt(total), freedom)
+    assert mean_test(a, b) == mean_test(b, a) == pytest.approx(expected)
+    assert mean_test(a, a) == 1.0
+    assert mean_test(*hits([[1, 1], [1, 1]])) == 0.0
 
 
 @pytest.mark.parametrize(("num_seeds", "seed_std"), [(1, 0.0), (3, 0.0), (3, 0.15), (3, 0.6), (8, 0.15)])
