@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from fkt.params import PARAMS_FILE
 from fkt.sweeps.cells import Cell
+from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import Experiment, Unfinished
+from fkt.sweeps.staleness import staleness
 
-LOCK = Path("dvc.lock")
-REPORT = "report"
 MODES = "modes"
 
 
@@ -166,17 +162,6 @@ def _is_missed(stale: Experiment, cells: Sequence[Cell], found: Mapping[int, Exp
     return False
 
 
-def same(one: object, other: object) -> bool:
-    """Whether two values of params.yaml are equal; 1 is 1.0, but not true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return one == other
-
-
 def differences(gathered: Gathered) -> dict[str, list[tuple[object, list[str]]]]:
     """Return the parameters in which the experiments differ though the sweep does not set them.
 
@@ -197,37 +182,3 @@ def differences(gathered: Gathered) -> dict[str, list[tuple[object, list[str]]]]
         if len(groups) > 1:
             different[key] = groups
     return different
-
-
-def staleness(experiment: Experiment) -> str:
-    """Say what is wrong if metrics/summary.json was made with other parameters than the experiment's; else nothing.
-
-    An experiment that was run up to another stage than ``report`` keeps the summary that it started with.
-    """
-    text = experiment.read(LOCK)
-    lock = yaml.load(text, Loader=yaml.CSafeLoader) if text else {}
-    stage = (lock.get("stages") or {}).get(REPORT) or {}
-    made_with = (stage.get("params") or {}).get(PARAMS_FILE.as_posix()) or {}
-    for key, value in made_with.items():
-        now = _at(experiment.params, key)
-        if not same(now, value):
-            return (
-                f"its metrics/summary.json was made with {key}: {value}, and its params.yaml says {now}; "
-                f"run it as far as the stage {REPORT}"
-            )
-    return ""
-
-
-def _at(params: Mapping[str, Any], key: str) -> object:
-    """Return the value of a key of params.yaml, or the section of that name."""
-    if key in params:
-        return params[key]
-    section: dict[str, Any] = {}
-    for name, value in params.items():
-        if name.startswith(f"{key}."):
-            inner = section
-            *path, last = name.removeprefix(f"{key}.").split(".")
-            for part in path:
-                inner = inner.setdefault(part, {})
-            inner[last] = value
-    return section

@@ -12,9 +12,11 @@ from typing import Any
 from fkt.errors import UserError
 from fkt.preset import flat
 from fkt.sweeps.cells import Cell, params_of
+from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import Experiment, Unfinished
-from fkt.sweeps.matching import REPORT, has_same, same, staleness
+from fkt.sweeps.matching import has_same
 from fkt.sweeps.overrides import override
+from fkt.sweeps.staleness import REPORT, staleness
 
 FAILED = "failed"
 

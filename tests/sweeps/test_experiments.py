@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fkt.sweeps import experiments
+from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import NoExperiments, complaint, parse, read_dvc, read_folder
-from fkt.sweeps.matching import differences, gather, same
+from fkt.sweeps.matching import differences, gather
 from tests.sweeps.fabricated import COMMIT, answer, entry
 from tests.sweeps.small import small
 
