@@ -115,7 +115,7 @@ def test_the_settings_of_the_paper_sweep_are_those_of_its_presets() -> None:
     content = shipped()
     cells = {cell.levels["data"]: cell for cell in cells_of(sweep("fkt"), ROOT / "presets")}
     aptos = parse_params(params_of(cells["APTOS, ResNet-50"], content, "params.yaml"))
-    assert (aptos.dataset, aptos.cross_entropy.class_weights) == ("aptos", "balanced")
+    assert (aptos.dataset, aptos.cross_entropy.class_weights) == ("aptos", "none")
     assert (aptos.pretrain.epochs, aptos.finetune.epochs, aptos.joint.epochs) == (100, 100, 100)
     small = parse_params(params_of(cells["Intel, ResNet-18"], content, "params.yaml"))
     assert (small.dataset, small.model.backbone, small.joint.batch_size) == ("intel", "resnet18", 256)
