@@ -117,7 +117,8 @@ def _transfers(findings: Findings) -> str:
             "## Pretrained features on other datasets",
             tables.transfer_table(findings.transfers),
             f"The backbone of self-supervised pretraining on {findings.params.dataset}, frozen. Both probes are fitted "
-            "on all training images of the other dataset and scored on all of its test images.",
+            "on the training images of the other dataset, less those held out for validation, and scored on all of its "
+            "test images.",
         ]
     )
 
