@@ -52,8 +52,9 @@ def _chosen(choice: Choice, known: Mapping[str, tuple[Value, Value]], where: str
         text += "No other is better on test images: choosing by validation costs nothing."
     else:
         text += (
-            f"The best in hindsight is {choice.axis} {hindsight} with {written(known[hindsight][1], choice.judge)}: "
-            f"choosing by validation costs {cost:.2f} points."
+            f"The best in hindsight is {choice.axis} {hindsight} with {written(known[hindsight][1], choice.judge)}, a "
+            f"maximum over {len(known)} noisy means, so an upper estimate: choosing by validation costs {cost:.2f} "
+            "points."
         )
     if len(ties) > 1:
         text += f" On validation images {', '.join(ties)} tie; the first is taken."
@@ -83,7 +84,10 @@ def _reached(reach: Reach, mode: str, axes: Mapping[str, Levels], gathered: Gath
             continue
         step, experiment, value = first
         spent = ", ".join(_spent(name, mode, experiment, last) for name in reach.costs)
-        yield f"{aim}; {reach.other} is first there at {step} ({written(value, reach.by)}): {spent}.{partly}"
+        yield (
+            f"{aim}; {reach.other} is first there at {step} ({written(value, reach.by)}; on the means, "
+            f"without a test): {spent}.{partly}"
+        )
 
 
 def _spent(name: str, mode: str, one: Experiment, other: Experiment) -> str:
