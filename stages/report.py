@@ -48,7 +48,7 @@ def main(params: Params) -> None:
     draw_accuracy(arms, findings.title, FIGURES / "accuracy.png")
     draw_curves(arms, findings.title, FIGURES / "curves.png")
     draw_confusion(arms, classes, findings.title, FIGURES / "confusion.png")
-    draw_maps(drawn, classes, params.cam.images, findings.title, FIGURES / "maps.png")
+    draw_maps(drawn, classes, params.cam.images, findings.title, FIGURES / "maps.png", seed=params.seeds[0])
     print(f"\n{headline(findings)}\n\nThe whole report: {METRICS / 'report.md'}; its figures: {FIGURES}/*.png")
 
 

@@ -64,10 +64,12 @@ def choose_rows(drawn: Sequence[DrawnMaps], count: int) -> list[int]:
     return sorted(chosen, key=lambda row: (int(labels[row]), row))
 
 
-def draw_maps(drawn: Sequence[DrawnMaps], classes: Sequence[str], count: int, title: str, path: Path) -> None:
+def draw_maps(
+    drawn: Sequence[DrawnMaps], classes: Sequence[str], count: int, title: str, path: Path, *, seed: int
+) -> None:
     """Draw ``count`` test images (rows) through every model (columns), with what each takes them for.
 
-    Raises MissingResult where the models' maps are not of the same images.
+    seed: of the models. Raises MissingResult where the models' maps are not of the same images.
     """
     for maps in drawn:
         if not np.array_equal(maps.ids, drawn[0].ids):
@@ -97,7 +99,7 @@ def draw_maps(drawn: Sequence[DrawnMaps], classes: Sequence[str], count: int, ti
         )
         bar.set_label("share of the strongest evidence in the image", fontsize=8)
         bar.ax.tick_params(labelsize=8)
-        note = textwrap.fill(_note(drawn, len(rows)), int(CHARACTERS_PER_INCH * size[0]))
+        note = textwrap.fill(_note(drawn, len(rows), seed), int(CHARACTERS_PER_INCH * size[0]))
         figure.suptitle(f"{title}\n{note}", fontsize=10)
         save_figure(figure, path, DPI)
 
@@ -129,8 +131,11 @@ def _heading(maps: DrawnMaps) -> str:
     return f"{name}\n{METHODS[maps.method]}\n{maps.layer}, {maps.side} x {maps.side}"
 
 
-def _note(drawn: Sequence[DrawnMaps], shown: int) -> str:
-    """Say how the images were chosen and what is drawn."""
+def _note(drawn: Sequence[DrawnMaps], shown: int, seed: int) -> str:
+    """Say how the images were chosen, what is drawn, and of which models."""
     target = next(maps.target for maps in drawn if maps.target is not None)
     count = len(drawn[0].ids)
-    return f"{shown} of {count} candidate images, picked to show hits and misses; evidence for the {target} class"
+    return (
+        f"{shown} of {count} candidate images, picked to show hits and misses; evidence for the {target} class, in the "
+        f"models of seed {seed} alone"
+    )

@@ -15,7 +15,7 @@ from tests.report.fabricated import NAMES, fabricate, fabricated_params
 def numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out: they take most of the time and have tests of their own."""
     for name in ("draw_accuracy", "draw_curves", "draw_confusion", "draw_maps"):
-        monkeypatch.setattr(report, name, lambda *arguments: None)
+        monkeypatch.setattr(report, name, lambda *arguments, **options: None)
 
 
 @pytest.fixture
