@@ -102,7 +102,9 @@ def _scores(findings: Findings) -> str:
             "seeds (divided by n - 1). Precision and recall are means over classes (macro). Where all classes have "
             "equally many test images, recall is accuracy.",
             tables.other_table(arms, findings.pretrained),
-            "F1 is a mean over classes; calibration error is the expected one, and lower is better. Both probes "
+            "F1 is a mean over classes; calibration error is the expected one, and lower is better. Quadratic "
+            "kappa weighs a mistake by how many classes it is off, so it means something for ordered classes alone, "
+            "such as the grades of aptos. Both probes "
             "classify frozen features, with the labels of all training images: they judge the backbone, not the "
             "classifier.",
         ]
@@ -150,8 +152,8 @@ def _fusion(findings: Findings) -> str:
             table,
             "First and last row of the learning curve, and the mean of all its rows. The weight of the self-supervised "
             "loss includes lambda. Gradients are those of the losses without their weights, on the backbone, now and "
-            "then along the run: a cosine below 0 says that the losses pull apart, one near 0 that neither is of help "
-            "to the other.",
+            "then along the run: a cosine below 0 says that the losses pull apart, one near 0 that a step for "
+            "one hardly changes the other.",
         ]
     )
 
