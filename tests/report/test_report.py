@@ -81,6 +81,8 @@ def test_the_page_says_what_was_compared_and_how(params: Params, capsys: pytest.
     values = [100 * result["accuracy"] for result in results_of("functional")]
     assert f"{statistics.mean(values):.2f} \u00b1 {statistics.stdev(values):.2f}" in table
     assert "5 labels per class: 20 of 320 training images" in page
+    assert "ordered classes alone" in page and "a step for one hardly changes the other" in page
+    assert "Holm: the p before it" in page and "not widened for the others" in page
     assert "lambda = 1" in page and "weights of the last step" in page and "80 of validation" in page
     assert "AMD EPYC 9B14, bfloat16, 2 threads" in page
     for name in ("accuracy", "curves", "confusion", "maps"):
