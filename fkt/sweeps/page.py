@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fkt.report.tables import markdown_table
+from fkt.runs import MADE_OF, Run
 from fkt.sweeps.answers import answers
+from fkt.sweeps.equality import same
 from fkt.sweeps.grid import Grid
 from fkt.sweeps.matching import Gathered, differences
 from fkt.sweeps.spec import Sweep
@@ -16,6 +18,13 @@ CONDITIONS = (
     "model.backbone", "model.width", "model.weights", "ssl.method", "lambda", "budget.passes", "seeds",
 )  # fmt: skip
 """Parameters that tell a reader what our numbers are of."""
+UNSAID = {
+    "prepare.masks": "none", "augment.object_share": 0.0, "augment.good_crops": 1.0, "ssl.label_fraction": 0.0,
+    "ssl.rotation_weight": 0.0, "cross_entropy.class_weights": "none", "joint.balance": "fixed", "joint.ce_on": "image",
+}  # fmt: skip
+"""Parameters that are told where they have another value than this, with which they do nothing."""
+OF_TRAINING = {"epochs": None, "batch_size": 0}
+"""The same, of the section of each training run."""
 LONGEST = 60
 """Characters of a value that is shown; a list of views is longer."""
 
@@ -73,12 +82,15 @@ def _conditions(gathered: Gathered) -> str:
     """Say what all of our experiments share."""
     experiments = list(gathered.found.values())
     different = set(differences(gathered))
-    swept = {key for key in CONDITIONS if len({repr(cell.settings.get(key)) for cell in gathered.cells}) > 1}
-    lines = [
-        f"- {key}: {_short(experiments[0].params[key])}"
-        for key in CONDITIONS
-        if experiments and key in experiments[0].params and key not in different | swept
-    ]
+    if not experiments:
+        return ""
+    params = experiments[0].params
+    trained = [model for mode in params.get("modes", []) for model in MADE_OF.get(mode, ())]
+    sections = dict.fromkeys(Run("", model, 0).section for model in trained)
+    unsaid = UNSAID | {f"{section}.{key}": value for section in sections for key, value in OF_TRAINING.items()}
+    keys = [*CONDITIONS, *(key for key, value in unsaid.items() if not same(params.get(key, value), value))]
+    swept = {key for key in keys if len({repr(cell.settings.get(key)) for cell in gathered.cells}) > 1}
+    lines = [f"- {key}: {_short(params[key])}" for key in keys if key in params and key not in different | swept]
     return "\n\n".join(["## Conditions of ours", "\n".join(lines)]) if lines else ""
 
 

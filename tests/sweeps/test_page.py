@@ -149,6 +149,29 @@ def test_other_conditions_are_told_above_everything(made: tuple[Sweep, list[Cell
     assert "differ in more" not in render(sweep, [], results(cells), has_figure=True)
 
 
+def test_conditions_name_the_settings_that_are_out_of_the_ordinary(made: tuple[Sweep, list[Cell]]) -> None:
+    sweep, cells = made
+    ordinary = {
+        "dataset": "cifar10", "joint.balance": "fixed", "joint.ce_on": "image", "joint.epochs": None,
+        "ssl.rotation_weight": 0.0, "pretrain.epochs": 9, "joint.batch_size": 64,
+    }  # fmt: skip
+    changed = ordinary | {
+        "joint.balance": "gradnorm",
+        "joint.epochs": 7,
+        "ssl.rotation_weight": 0.2,
+        "joint.ce_on": "views",
+    }
+
+    def conditions(others: dict[str, object]) -> set[str]:
+        page = render(sweep, [], gathered(cells, summary, others=others), has_figure=False)
+        return set(page.split("## Conditions of ours\n\n")[1].split("\n\n")[0].split("\n"))
+
+    assert conditions(ordinary) == {"- dataset: cifar10", "- labels.per_class: null", "- joint.batch_size: 64"}
+    assert conditions(changed) - conditions(ordinary) == {
+        "- joint.balance: gradnorm", "- joint.epochs: 7", "- ssl.rotation_weight: 0.2", "- joint.ce_on: views",
+    }  # fmt: skip
+
+
 def test_what_is_missing_is_listed_and_made_up_by_nothing(made: tuple[Sweep, list[Cell]]) -> None:
     sweep, cells = made
     found = results(cells)
