@@ -1,4 +1,7 @@
-"""``python -m bench``: all measurements, one after the other."""
+"""``python -m bench``: the measurements of speed, one after the other.
+
+What is learned takes hours to measure, and is asked for by itself: ``python -m bench.learning``.
+"""
 
 from __future__ import annotations
 

@@ -11,21 +11,23 @@ import argparse
 import copy
 import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import yaml
 
 from fkt.data.store import Split, load_split
+from fkt.errors import reported
 from fkt.evaluation.predict import features
 from fkt.evaluation.probes import probe_scores
 from fkt.models.backbones import ResNet
 from fkt.models.checkpoint import load_backbone
 from fkt.params import PARAMS_FILE, Params, parse_params
 from fkt.params.reader import read_yaml
+from fkt.raw.datasets import source_folder
 from fkt.runs import PRETRAINED, Run, prepared_path
 from fkt.ssl.methods import METHODS
 from fkt.training.session import open_session
@@ -43,6 +45,21 @@ def changed(content: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
             section = section[key]
         section[last] = yaml.safe_load(value)
     return content
+
+
+def found_from_anywhere(params: Params) -> Params:
+    """Return the params with the whole path of the raw images, which are listed from another folder."""
+    if params.dataset == "digits":
+        return params
+    source = source_folder(params.dataset, params.prepare.source).absolute()
+    return params.model_copy(update={"prepare": params.prepare.model_copy(update={"source": str(source)})})
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep what the stages print to themselves."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def probed(backbone: ResNet, params: Params, split: Split, train: Split) -> dict[str, float]:
@@ -78,14 +95,15 @@ def main() -> None:
     arguments = parser.parse_args()
     content = read_yaml(PARAMS_FILE)
     assert isinstance(content, dict)
-    every = {name: parse_params(changed(content, [f"ssl.method={name}", *arguments.set])) for name in arguments.methods}
+    every = {
+        name: found_from_anywhere(parse_params(changed(content, [f"ssl.method={name}", *arguments.set])))
+        for name in arguments.methods
+    }
     params = next(iter(every.values()))
     with tempfile.TemporaryDirectory(prefix="fkt-bench-") as folder:
         os.chdir(folder)
-        quiet = sys.stdout
-        with open(os.devnull, "w") as sys.stdout:
+        with silent():
             prepare.main(params)
-        sys.stdout = quiet
         train, split = (load_split(prepared_path(params.dataset), name) for name in ("train", "val"))
         if arguments.test:
             split = load_split(prepared_path(params.dataset), "test")
@@ -97,9 +115,8 @@ def main() -> None:
             scores, seconds = [], []
             for seed in params.seeds:
                 start = time.perf_counter()
-                with open(os.devnull, "w") as sys.stdout:
+                with silent():
                     pretrain.main(PRETRAINED, seed, changes)
-                sys.stdout = quiet
                 seconds.append(time.perf_counter() - start)
                 backbone, _ = load_backbone(Run(params.dataset, PRETRAINED, seed).model)
                 scores.append(probed(backbone, params, split, train))
@@ -107,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with reported():
+        main()
