@@ -58,19 +58,6 @@ def logits_of(model: Classifier, found: Tensor) -> Tensor:
     return torch.empty_like(logits).copy_(logits)  # a tensor made in inference mode could never meet autograd again
 
 
-def predict(
-    model: Classifier,
-    split: Split,
-    batch_size: int,
-    device: torch.device | str,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> Tensor:
-    """Logits of every image of a split: (N, K) float32 on the CPU; see ``features`` for how and for what is raised."""
-    return logits_of(model, features(model.backbone, split, batch_size, device, mean=mean, std=std))
-
-
 def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
     """Softmax over classes, computed in float64: (N, K) logits -> (N, K) float32 in [0, 1]."""
     return logits.double().softmax(dim=1).float().numpy()

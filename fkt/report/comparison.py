@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.report.intervals import mean_std, mean_test, paired_bootstrap
+from fkt.report.intervals import mean_test, paired_bootstrap
 from fkt.report.significance import MAX_SEEDS, exact_image_test, exact_seed_test, holm, paired_difference
 
 
@@ -21,10 +22,6 @@ class Comparison:
     name_b: str
     difference: float
     """Accuracy of a minus accuracy of b, mean over seeds."""
-    difference_std: float
-    """Deviation (ddof=1) of the difference over seeds; nan for one seed."""
-    differences: tuple[float, ...]
-    """The difference of each seed."""
     low: float
     """Lower end of the interval over images and seeds; see ``paired_bootstrap``."""
     high: float
@@ -35,7 +32,6 @@ class Comparison:
     p_seeds: float
     """Of the exact test by seeds, never below ``smallest_p(num_seeds)``; nan beyond 40 seeds."""
     num_seeds: int
-    num_images: int
 
 
 def compare(
@@ -53,22 +49,18 @@ def compare(
     samples, seed: of the bootstrap; confidence: of its interval. Raises ValueError where the arrays are no pair.
     """
     by_seed = paired_difference(correct_a, correct_b).mean(axis=1).tolist()
-    difference, deviation = mean_std(by_seed)
     low, high = paired_bootstrap(correct_a, correct_b, samples, confidence, seed)
-    num_seeds, num_images = correct_a.shape
+    num_seeds = len(by_seed)
     return Comparison(
         name_a=name_a,
         name_b=name_b,
-        difference=difference,
-        difference_std=deviation,
-        differences=tuple(by_seed),
+        difference=fmean(by_seed),
         low=low,
         high=high,
         p_both=mean_test(correct_a, correct_b),
         p_images=exact_image_test(correct_a, correct_b),
         p_seeds=exact_seed_test(by_seed) if num_seeds <= MAX_SEEDS else math.nan,
         num_seeds=num_seeds,
-        num_images=num_images,
     )
 
 

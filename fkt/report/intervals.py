@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,12 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fkt.report.significance import paired_difference
-
-
-def mean_std(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation with n - 1 below (ddof=1), which is nan for one value."""
-    array = np.asarray(values, dtype=np.float64)
-    return float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else math.nan
 
 
 def paired_bootstrap(

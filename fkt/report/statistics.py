@@ -2,7 +2,7 @@
 
 from fkt.report.comparison import Comparison, adjusted, compare, distinguished
 from fkt.report.conclusions import conclusion
-from fkt.report.intervals import mean_std, mean_test, paired_bootstrap
+from fkt.report.intervals import mean_test, paired_bootstrap
 from fkt.report.significance import exact_image_test, exact_seed_test, holm, smallest_p
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "exact_image_test",
     "exact_seed_test",
     "holm",
-    "mean_std",
     "mean_test",
     "paired_bootstrap",
     "smallest_p",

@@ -15,7 +15,6 @@ from fkt.evaluation.predict import (
     features,
     fingerprint,
     logits_of,
-    predict,
     probabilities_of,
     untouched,
     write_predictions,
@@ -50,7 +49,7 @@ def split() -> Split:
 
 
 def _all(model: Classifier, split: Split, batch_size: int) -> torch.Tensor:
-    return predict(model, split, batch_size, "cpu", mean=MEAN, std=STD)
+    return logits_of(model, features(model.backbone, split, batch_size, "cpu", mean=MEAN, std=STD))
 
 
 def test_predict_agrees_with_images_normalized_and_classified_one_by_one(classifier, split) -> None:

@@ -10,19 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fkt.report.intervals import mean_std, mean_test, paired_bootstrap, variance
+from fkt.report.intervals import mean_test, paired_bootstrap, variance
 from fkt.report.significance import exact_image_test
 from tests.report.simulated import arms, hits
-
-
-def test_mean_and_deviation_are_those_of_a_sample() -> None:
-    assert mean_std([1.0, 2.0, 4.0]) == pytest.approx((7 / 3, math.sqrt(7 / 3)))
-
-
-def test_one_value_has_no_deviation() -> None:
-    mean, std = mean_std([0.25])
-    assert mean == 0.25
-    assert math.isnan(std)
 
 
 def _slow_variance(difference: NDArray) -> tuple[float, float]:
