@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fkt.errors import UserError, reported
-from fkt.params import PARAMS_FILE
-from fkt.params.reader import read_yaml
-from fkt.preset import flat
 from fkt.runs import METRICS
 from fkt.sweeps.cells import cells_of
-from fkt.sweeps.experiments import read_dvc, read_folder
+from fkt.sweeps.experiments import read_dvc, read_folder, read_now
 from fkt.sweeps.grid import fill
 from fkt.sweeps.matching import gather
 from fkt.sweeps.page import render
@@ -31,9 +28,7 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
     sweep = load_sweep(name, sweeps)
     cells = cells_of(sweep)
     finished, unfinished = read_dvc(all_commits=True)
-    content = read_yaml(PARAMS_FILE) if PARAMS_FILE.is_file() else None
-    now = dict(flat(content)) if isinstance(content, dict) else None
-    gathered = gather(cells, [*finished, *map(read_folder, folders)], unfinished, now)
+    gathered = gather(cells, [*finished, *map(read_folder, folders)], unfinished, read_now())
     if not gathered.found:
         why = "".join(f"\n       {text}" for text in (*gathered.waiting.values(), *gathered.refused))
         raise UserError(

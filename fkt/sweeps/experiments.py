@@ -121,6 +121,12 @@ def read_folder(folder: Path) -> Experiment:
     return Experiment(str(folder), made, None, params, summary, read)
 
 
+def read_now() -> dict[str, Any] | None:
+    """Dotted keys of params.yaml as it is now, and their values; None where there is no such file."""
+    content = read_yaml(PARAMS_FILE) if PARAMS_FILE.is_file() else None
+    return dict(flat(content)) if isinstance(content, dict) else None
+
+
 def _content(files: Any, path: Path) -> dict[str, Any] | None:  # noqa: ANN401 - JSON
     """Return what DVC read from a file; None where it could not."""
     found = ((files or {}).get(path.as_posix()) or {}).get("data")

@@ -12,7 +12,7 @@ import pytest
 
 from fkt.sweeps import experiments
 from fkt.sweeps.equality import same
-from fkt.sweeps.experiments import NoExperiments, complaint, parse, read_dvc, read_folder
+from fkt.sweeps.experiments import NoExperiments, complaint, parse, read_dvc, read_folder, read_now
 from fkt.sweeps.matching import differences, gather
 from tests.sweeps.fabricated import COMMIT, answer, entry
 from tests.sweeps.small import small
@@ -164,3 +164,10 @@ def test_a_summary_made_with_other_parameters_is_refused_and_an_older_one_is_tak
 )  # fmt: skip
 def test_values_are_equal_as_a_reader_takes_them(one: object, other: object, equal: bool) -> None:
     assert same(one, other) is same(other, one) is equal
+
+
+def test_the_params_of_now_are_those_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_now() is None
+    Path("params.yaml").write_text("lambda: 1.0\nlabels:\n  fraction:\n")
+    assert read_now() == {"lambda": 1.0, "labels.fraction": None}
