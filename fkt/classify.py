@@ -16,9 +16,12 @@ from torch import Tensor
 from fkt.data.normalize import normalize
 from fkt.errors import CorruptData, reported
 from fkt.models.checkpoint import Card, load_classifier
-from fkt.raw.decode import as_channels, decode_file
-from fkt.raw.fundus import crop_black_border
+from fkt.raw.decode import decode_file
+from fkt.raw.fundus import decode_fundus
 from fkt.raw.resize import SquareFit
+
+BATCH = 32
+"""Images that go through the network at once."""
 
 
 def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
@@ -28,17 +31,20 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     """
     model, card = load_classifier(folder)
     fit = SquareFit(card.image_size)
-    pixels = np.stack([fit(_decode(path, card)) for path in images])
-    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    found = []
     with torch.inference_mode():
-        return card.classes, model(normalize(batch, card.mean, card.std)).softmax(dim=1)
+        for start in range(0, len(images), BATCH):
+            pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH]])
+            batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))
+    return card.classes, torch.cat(found)
 
 
 def _decode(path: Path, card: Card) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if not path.is_file():
         raise CorruptData(f"{path}: there is no such file; give image files, not folders")
     if card.dataset == "aptos":
-        return as_channels(crop_black_border(decode_file(path, 3)), card.channels)
+        return decode_fundus(path, card.channels)
     return decode_file(path, card.channels)
 
 

@@ -13,9 +13,11 @@ from fkt.runs import prepared_path
 
 
 def main(params: Params, dataset: str | None = None) -> None:
-    """Prepare a dataset, and print what came of it; prepare.source is of the one that params.yaml is about alone."""
+    """Prepare a dataset, and print what came of it; source and masks are of the one that params.yaml is about."""
     name = dataset or params.dataset
-    settings = params.prepare if name == params.dataset else params.prepare.model_copy(update={"source": None})
+    settings = params.prepare
+    if name != params.dataset:  # features are probed on it; no view of it is made, so that no crop is judged by masks
+        settings = settings.model_copy(update={"source": None, "masks": "none"})
     target = prepared_path(name)
     meta = prepare(name, settings, target)
     for line in remarks(meta):

@@ -12,11 +12,15 @@ from PIL import Image
 from fkt.classify import classify
 from fkt.data.keys import seeded
 from fkt.data.normalize import normalize
+from fkt.data.store import load_split
 from fkt.errors import CheckpointError, CorruptData
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import save_model
 from fkt.models.classifier import Classifier
-from fkt.params import Model
+from fkt.params import Model, load_params
+from fkt.raw.prepare import prepare
+from tests import fakes
+from tests.conftest import ROOT
 from tests.models.test_checkpoint import MODEL, card
 
 
@@ -39,11 +43,26 @@ def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Pa
     torch.testing.assert_close(found, expected)
 
 
-def test_a_large_color_photograph_is_made_small_and_gray(tmp_path: Path) -> None:
-    stored(tmp_path / "model")
-    Image.new("RGB", (90, 60), (200, 30, 30)).save(tmp_path / "photo.jpg")
-    _, found = classify(tmp_path / "model", [tmp_path / "photo.jpg"])
-    assert found.shape == (1, 3) and found.sum().item() == pytest.approx(1.0)
+@pytest.mark.parametrize("dataset", ["folder", "aptos"])
+def test_files_are_seen_as_prepare_has_made_them(dataset: str, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    if dataset == "aptos":
+        fakes.write_aptos(raw)
+    else:
+        fakes.write_folder(raw, ("a", "b", "c"), {"train": 12, "test": 5}, size=40)
+    settings = load_params(ROOT / "params.yaml").prepare
+    prepare(dataset, settings.model_copy(update={"source": str(raw)}), tmp_path / "data")
+    test = load_split(tmp_path / "data", "test")
+    with seeded("classify"):
+        model = Classifier(build_backbone(Model.model_validate(MODEL), 1), test.meta.num_classes).eval()
+    save_model(tmp_path / "model", model, card(dataset=dataset, classes=test.meta.classes))
+    everything = torch.arange(len(test))
+    expected = model(normalize(test.images(everything), [0.3], [0.4])).softmax(dim=1).detach()
+    files = sorted(path for path in raw.rglob("*") if path.suffix in (".png", ".jpg"))
+    _, found = classify(tmp_path / "model", files)
+    assert len(files) > 32, "more than one batch"
+    apart = (expected[:, None] - found).abs().amax(dim=2).min(dim=1)  # of each prepared image, the file nearest to it
+    assert apart.values.max() < 1e-6 and len(apart.indices.unique()) == len(test)
 
 
 @pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])

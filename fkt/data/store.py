@@ -112,7 +112,10 @@ def load_meta(prepared: Path) -> Meta:
     path = prepared / "meta.json"
     if not path.is_file():
         raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
-    return Meta(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Meta(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # cut off, or written by another version
+        raise CorruptData(f"{path} cannot be read ({error}); run 'dvc repro -f prepare'") from error
 
 
 def load_split(

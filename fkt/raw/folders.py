@@ -75,7 +75,7 @@ def from_files(
 
 
 def ignored_note(root: Path, ignored: Sequence[Path]) -> dict[str, Any]:
-    """Return the note on files that are no images: how many, and the first of them."""
+    """Return the note on files that were passed over: how many, and the first of them."""
     if not ignored:
         return {}
     examples = [path.relative_to(root).as_posix() for path in ignored[:_EXAMPLES]]
@@ -99,6 +99,13 @@ def read_classes(
         seen = f"one class folder ('{train[0]}')" if train else "no class folders"
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if len(train) == 1 else ""
         raise DatasetNotFound(f"{parts['train'][0]} holds {seen}, two or more are needed{hint}. Expected: {layout}")
+    for part, folders in parts.items():
+        flat = [path for folder in folders for path in folder.iterdir() if path.is_file() and is_image(path)]
+        if flat and not found[part]:
+            raise CorruptData(
+                f"{folders[0]} holds images but no class folders, {min(flat).name} among them; sort them into folders "
+                f"by class, or move them away. Expected: {layout}"
+            )
     for part, names in found.items():
         if unknown := sorted(names - set(train)):
             raise CorruptData(

@@ -45,10 +45,14 @@ def read_aptos(source: Path, download: bool) -> Raw:
     raw = from_files(source, GRADES, files, [])
 
     def load(index: int, channels: int) -> Pixels:
-        box = crop_black_border(decode_file(files[index][2], 3))
-        return as_channels(box, channels)
+        return decode_fundus(files[index][2], channels)
 
     return Raw(raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others))
+
+
+def decode_fundus(path: Path, channels: int) -> Pixels:
+    """Decode a photograph to (H, W, channels) uint8 without its black border; see decode_file."""
+    return as_channels(crop_black_border(decode_file(path, 3)), channels)
 
 
 def crop_black_border(image: Pixels) -> Pixels:

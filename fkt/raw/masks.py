@@ -19,6 +19,7 @@ from fkt.raw.splits import Ints
 
 def mask_folder(source: Path) -> Path:
     """Where the masks of a tree of image files are looked for: beside it, so that no folder of it is taken for them."""
+    source = source.absolute()  # "." has no name
     return source.with_name(f"{source.name}-masks")
 
 
@@ -33,8 +34,9 @@ def fill_from_files(masks: Pixels, raw: Raw, positions: Ints, folder: Path) -> N
     """Fill masks (M, S, S) with the files in ``folder`` that belong to the images at positions (M,) of a source.
 
     A mask is an image file of the same relative path, or of that path with the suffix .png, and of its image's size:
-    0 is no object, and brighter is more object; the brightest value of a file becomes 255. It is resized and cut as its
-    image is. Raises DatasetNotFound where there is no such folder, CorruptData naming what is missing or does not fit.
+    0 or transparent is no object, and brighter is more object; the brightest value of a file becomes 255. It is resized
+    and cut as its image is. Raises DatasetNotFound where there is no such folder, CorruptData naming what is missing or
+    does not fit.
     """
     remedy = "or set prepare.masks: saliency, or none"
     if not folder.is_dir():
@@ -45,7 +47,7 @@ def fill_from_files(masks: Pixels, raw: Raw, positions: Ints, folder: Path) -> N
     names = set(raw.names)
 
     def load(position: int, channels: int) -> Pixels:
-        mask = decode_file(_mask_path(folder, raw.names[position], names), channels)
+        mask = decode_file(_mask_path(folder, raw.names[position], names), channels, background="black")
         found, expected = mask.shape[:2], raw.load(position, channels).shape[:2]
         if found != expected:
             sizes = [f"{width} x {height}" for height, width in (found, expected)]

@@ -109,7 +109,10 @@ def _listed_classes(source: Path, where: str) -> dict[str, str]:
         path = source / name
         if not path.is_file():
             continue
-        text = path.read_text(encoding="utf-8-sig")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise CorruptData(f"{path} is not UTF-8 text; save it as that") from error
         if path.suffix == ".json":
             listed = _json_names(path, text)
         else:

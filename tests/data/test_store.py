@@ -59,6 +59,13 @@ def test_meta_survives_writing_and_reading(prepared):
     assert not list(prepared.glob("*.partial"))
 
 
+def test_a_meta_that_was_cut_off_or_is_of_another_version_says_how_to_make_it_anew(prepared):
+    for text in ('{"dataset": "dig', '{"dataset": "digits"}'):
+        (prepared / "meta.json").write_text(text)
+        with pytest.raises(CorruptData, match=r"meta\.json cannot be read \(.*\); run 'dvc repro -f prepare'"):
+            load_meta(prepared)
+
+
 def test_a_folder_that_was_not_prepared_says_how_to_prepare_it(tmp_path):
     with pytest.raises(CorruptData, match="meta.json is missing; run 'dvc repro prepare'"):
         load_split(tmp_path, "train")

@@ -81,6 +81,14 @@ def test_a_folder_with_parts_keeps_them(tmp_path, names):
     assert raw.classes == ["a", "b"]
 
 
+def test_a_part_of_images_without_class_folders_is_refused(tmp_path):
+    fakes.write_folder(tmp_path, ("a", "b"), {"train": 5})
+    (tmp_path / "test").mkdir()
+    fakes.save(tmp_path / "test" / "0.png", np.zeros((8, 8), dtype=np.uint8))
+    with pytest.raises(CorruptData, match=r"test holds images but no class folders, 0\.png among them; sort them into"):
+        read_raw("folder", str(tmp_path), False)
+
+
 def test_images_deeper_down_belong_to_their_class_and_other_files_are_counted(tmp_path):
     fakes.write_folder(tmp_path, ("a", "b"), 2)
     fakes.write_classes(tmp_path / "a", ("deeper",), 3, suffix=".JPG")

@@ -16,6 +16,7 @@ from fkt.data.store import load_meta, load_split
 from fkt.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.params import load_params
 from fkt.raw.decode import decode_file
+from fkt.raw.masks import mask_folder
 from fkt.raw.prepare import prepare
 from fkt.raw.saliency import saliency_maps
 from fkt.raw.summary import remarks
@@ -98,6 +99,24 @@ def test_a_masks_pixels_stay_over_those_of_its_image(raw, tmp_path):
     assert min(others) < 0.6, "the comparison tells one mask from another"
 
 
+def test_what_is_transparent_in_a_mask_is_no_object(tmp_path):
+    fakes.write_intel(tmp_path / "raw", train=6, test=2, size=16)
+    for path in (tmp_path / "raw" / "seg_train").rglob("*.jpg"):
+        height, width = decode_file(path, 1).shape[:2]
+        mask = np.zeros((height, width, 4), dtype=np.uint8)
+        mask[:, width // 2 :] = 255  # white and opaque on the right, black and transparent on the left
+        fakes.save((tmp_path / "raw-masks" / path.relative_to(tmp_path / "raw")).with_suffix(".png"), mask)
+    prepare("intel", params(tmp_path / "raw", "files"), tmp_path / "data")
+    masks = np.load(tmp_path / "data" / "masks.npy")
+    assert (masks[:, :, 9:] == 255).all() and (masks[:, :, :7] == 0).all()
+
+
+def test_masks_lie_beside_a_source_that_is_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "photos")
+    assert mask_folder(Path(".")) == tmp_path / "photos-masks"
+
+
 def test_a_mask_may_be_png_beside_a_jpg_and_hold_class_numbers(tmp_path):
     fakes.write_intel(tmp_path / "raw", train=6, test=2, size=16)
     for path in (tmp_path / "raw" / "seg_train").rglob("*.jpg"):
@@ -174,3 +193,13 @@ def test_masks_follow_their_images_into_parts_and_from_disk(raw, tmp_path, monke
         part = split.subset(torch.tensor([5, 11, 0]))
         np.testing.assert_array_equal(part.masks(torch.tensor([1, 2, 0])).numpy(), expected)
         assert torch.equal(part.images(torch.tensor([1, 2, 0])), split.images(index))
+
+
+def test_a_dataset_that_features_are_probed_on_needs_no_masks(raw, monkeypatch):
+    from stages.prepare import main
+
+    monkeypatch.chdir(raw.parent)
+    changes = {"image_size": 16, "channels": 1, "source": str(raw), "masks": "files"}
+    prepared = PARAMS.prepare.model_copy(update=changes)
+    main(PARAMS.model_copy(update={"dataset": "folder", "prepare": prepared}), "digits")
+    assert not (raw.parent / "data/digits/masks.npy").exists()
