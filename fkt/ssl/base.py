@@ -58,7 +58,7 @@ class Method(nn.Module, ABC):
     num_views: int
     """V, how many views of each image it wants."""
     infimum: float = 0.0
-    """What the loss cannot fall below; balances that compare losses by size measure from here."""
+    """What the loss cannot fall below; balances that compare losses by size measure from here, and stop below it."""
     target_passes: int = 0
     """Forward passes of each image through networks without gradient (momentum targets); they count as FLOPs."""
 
