@@ -15,7 +15,8 @@ from fkt.data.keys import key_seed
 from fkt.errors import ParamsError
 
 CROWDED = 0.5
-"""A cluster with more than this share of the images leaves the others too little to tell apart."""
+"""A cluster that is more than so far on the way from an equal share, 1 / K of the images, to all of them leaves the
+others too little to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def warnings_of(sizes: Sequence[int]) -> list[str]:
             f"{dead} of {len(sizes)} clusters have no image, for the teacher's features of too many images are the "
             "same; lower distill.clusters, or see whether the teacher has collapsed"
         )
-    if max(sizes) > CROWDED * sum(sizes):
+    equal = 1 / len(sizes)
+    if max(sizes) > (equal + CROWDED * (1 - equal)) * sum(sizes):
         found.append(
             f"{100 * max(sizes) / sum(sizes):.0f} % of the images are in one cluster; see whether the teacher has "
             "collapsed, or give it more of the budget (distill.teacher_share)"

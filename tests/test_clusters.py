@@ -96,8 +96,14 @@ def test_images_that_are_all_the_same_leave_dead_clusters_and_a_warning() -> Non
 
 
 def test_healthy_clusters_are_not_warned_of() -> None:
-    assert warnings_of([5, 6, 4]) == []
-    assert len(warnings_of([11, 6, 4])) == 1
+    for sizes in ([5, 6, 4], [51, 49], [70, 30], [13, 4, 4], [50, *[1] * 50]):
+        assert warnings_of(sizes) == [], sizes
+
+
+def test_a_cluster_with_most_of_the_images_is_warned_of_by_how_many_clusters_there_are() -> None:
+    for sizes in ([80, 20], [15, 3, 3], [53, *[1] * 50]):
+        (said,) = warnings_of(sizes)
+        assert "% of the images are in one cluster" in said, sizes
 
 
 @pytest.mark.parametrize(
