@@ -79,7 +79,8 @@ def check_steps_under_autocast(make: Make, names: set[str]) -> None:
             for name, value in losses.items():
                 assert value.ndim == 0 and value.isfinite(), name
                 assert name == "total" or not value.requires_grad, name
-        assert any((parameter != before[name]).any() for name, parameter in objective.named_parameters())
+        for name, parameter in objective.named_parameters():
+            assert (parameter != before[name]).any(), name
 
 
 def step_once(method: Method, optimizer: torch.optim.Optimizer, step: int, of: int) -> SSLOutput:
