@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
-from fkt.params.methods_momentum import MoCoParams
+from fkt.params.methods_contrastive import MoCoParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.contrastive import false_negatives, info_nce_without_false_negatives
 from fkt.ssl.heads import projector

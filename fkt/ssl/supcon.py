@@ -7,7 +7,7 @@ import math
 import torch
 
 from fkt.models.backbones import ResNet
-from fkt.params.methods_negative_free import SupConParams
+from fkt.params.methods_contrastive import SupConParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.contrastive import false_negatives_in_batch, sup_con
 from fkt.ssl.heads import projector

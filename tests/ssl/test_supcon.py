@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
-from fkt.params.methods_negative_free import SupConParams
+from fkt.params.methods_contrastive import SupConParams
 from fkt.ssl.contrastive import sup_con
 from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
