@@ -49,7 +49,7 @@ def draw_negatives(ids: Tensor, count: int, num_images: int, generator: Generato
     return drawn + (drawn >= ids[:, None])  # closes up over the image's own row
 
 
-def info_nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+def bank_info_nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of the positive among itself and its negatives: the mean of -log h (arXiv:1912.01991).
 
     positives: (B,) similarities; negatives: (B, K). Returns a float32 scalar, at least 0; log(1 + K) where all are
@@ -82,4 +82,4 @@ def _log_shares(positives: Tensor, negatives: Tensor, temperature: float) -> Ten
         return F.log_softmax(similarities / temperature, dim=1)
 
 
-BANK_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"nce": nce, "info_nce": info_nce}
+BANK_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"nce": nce, "info_nce": bank_info_nce}
