@@ -8,6 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from fkt.ssl.precision import at_least_float32
+
 
 class MemoryBank(nn.Module):
     """(N, E) unit rows, each a moving average of one image's embeddings (arXiv:1805.01978; PIRL, arXiv:1912.01991).
@@ -76,9 +78,7 @@ def nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
 
 def _log_shares(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     with torch.autocast(device_type=positives.device.type, enabled=False):
-        similarities = torch.cat([positives[:, None], negatives], dim=1)
-        if similarities.dtype != torch.float64:
-            similarities = similarities.float()
+        similarities = at_least_float32(torch.cat([positives[:, None], negatives], dim=1))
         return F.log_softmax(similarities / temperature, dim=1)
 
 
