@@ -24,9 +24,7 @@ class Clusters:
     """The clusters of a set of images."""
 
     labels: Tensor
-    """(N,) int64, the cluster of each image: the one with the nearest centroid."""
-    centroids: Tensor
-    """(K, D) float64, means of normalized features."""
+    """(N,) int64, the cluster of each image: the one with the nearest centroid, a mean of normalized features."""
     sizes: list[int]
     """Images in each of the K clusters."""
 
@@ -55,7 +53,7 @@ def cluster(features: Tensor, num_clusters: int, *, n_init: int, max_iter: int, 
         kmeans.fit(F.normalize(features.double()).numpy())
     labels = torch.from_numpy(kmeans.labels_).to(torch.int64)
     sizes = torch.bincount(labels, minlength=num_clusters).tolist()
-    return Clusters(labels, torch.from_numpy(kmeans.cluster_centers_), sizes)
+    return Clusters(labels, sizes)
 
 
 def health(sizes: Sequence[int]) -> dict[str, float]:

@@ -27,9 +27,6 @@ class Pirl(Method):
     num_views = 1
 
     def __init__(self, backbone: ResNet, params: PirlParams, setting: Setting) -> None:
-        """Raises ValueError where there is no second image to be a negative."""
-        if setting.num_images < 2:
-            raise ValueError(f"PIRL takes its negatives from other images and needs 2, not {setting.num_images}")
         super().__init__(backbone)
         self.image_head = nn.Linear(backbone.feature_size, params.embedding_size)
         self.bank = MemoryBank(setting.num_images, params.embedding_size, params.bank_momentum)
