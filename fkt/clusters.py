@@ -15,7 +15,8 @@ from fkt.data.keys import key_seed
 from fkt.errors import ParamsError
 
 CROWDED = 0.5
-"""A cluster with more than this share of the images leaves the others too little to tell apart."""
+"""A cluster that is more than so far on the way from an equal share, 1 / K of the images, to all of them leaves the
+others too little to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,7 @@ class Clusters:
     """The clusters of a set of images."""
 
     labels: Tensor
-    """(N,) int64, the cluster of each image: the one with the nearest centroid."""
-    centroids: Tensor
-    """(K, D) float64, means of normalized features."""
+    """(N,) int64, the cluster of each image: the one with the nearest centroid, a mean of normalized features."""
     sizes: list[int]
     """Images in each of the K clusters."""
 
@@ -54,7 +53,7 @@ def cluster(features: Tensor, num_clusters: int, *, n_init: int, max_iter: int, 
         kmeans.fit(F.normalize(features.double()).numpy())
     labels = torch.from_numpy(kmeans.labels_).to(torch.int64)
     sizes = torch.bincount(labels, minlength=num_clusters).tolist()
-    return Clusters(labels, torch.from_numpy(kmeans.cluster_centers_), sizes)
+    return Clusters(labels, sizes)
 
 
 def health(sizes: Sequence[int]) -> dict[str, float]:
@@ -82,7 +81,8 @@ def warnings_of(sizes: Sequence[int]) -> list[str]:
             f"{dead} of {len(sizes)} clusters have no image, for the teacher's features of too many images are the "
             "same; lower distill.clusters, or see whether the teacher has collapsed"
         )
-    if max(sizes) > CROWDED * sum(sizes):
+    equal = 1 / len(sizes)
+    if max(sizes) > (equal + CROWDED * (1 - equal)) * sum(sizes):
         found.append(
             f"{100 * max(sizes) / sum(sizes):.0f} % of the images are in one cluster; see whether the teacher has "
             "collapsed, or give it more of the budget (distill.teacher_share)"

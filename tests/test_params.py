@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from fkt.errors import ParamsError
-from fkt.params import load_params, parse_params
+from fkt.params import Foreign, load_params, parse_params
 from fkt.params.reader import parse_yaml
 from tests.mistakes import NOWHERE, ROOT, SHIPPED, complaint, edited, with_text
 
@@ -128,6 +128,21 @@ def test_a_wrong_value_is_answered_with_key_value_and_remedy(key: str, value: ob
     assert message in said
     assert said.startswith(f"params.yaml: {key.split('.')[0]}")
     assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("RandomGridShuffle", {"grid": [3, 2]}),
+        ("CLAHE", {"tile_grid_size": [8, 4]}),
+        ("Normalize", {"mean": [None, 2]}),
+    ],
+)
+def test_pairs_of_transforms_outside_the_vocabulary_are_no_ranges(name: str, arguments: dict[str, list[int]]) -> None:
+    assert Foreign(name=name, p=0.5, **arguments).arguments() == {
+        "p": 0.5,
+        **{key: tuple(value) for key, value in arguments.items()},
+    }
 
 
 @pytest.mark.parametrize("method", ["supcon", "simclr", "moco"])

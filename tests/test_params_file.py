@@ -35,6 +35,13 @@ from tests.mistakes import ROOT, SHIPPED, complaint, edited, with_text
         ("\tlambda: 1.0", "params.yaml is not YAML: "),
         ("lambda: 1.0\0", "params.yaml is not YAML: "),
         ("lambda: *nowhere", "params.yaml is not YAML: found undefined alias"),
+        (
+            "lambda: 2024-99-99",
+            "params.yaml: '2024-99-99' at line 5 is no timestamp; correct it, or quote it if it is text",
+        ),
+        ("lambda: !!timestamp 3", "params.yaml: '3' at line 5 is no timestamp; correct it"),
+        ("lambda: !!float ''", "params.yaml: '' at line 5 is no float; correct it"),
+        ("lambda: !!bool maybe", "params.yaml: 'maybe' at line 5 is no bool; correct it"),
         ("lambda: !!python/name:os.system", "params.yaml is not YAML: could not determine a constructor"),
     ],
 )

@@ -95,7 +95,7 @@ def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:
         ("fkt/evaluation/cam.py", {f"cam@{mode}" for mode in MODES}),
         # What training took goes on to the report, weights that came out the same go nowhere.
         (
-            "fkt/ssl/losses.py",
+            "fkt/ssl/contrastive.py",
             {"pretrain@0", "joint@0", "report"}
             | {f"evaluate@{mode}" for mode in ("pretrained", "representational", "functional")},
         ),

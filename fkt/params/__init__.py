@@ -2,7 +2,7 @@
 
 from fkt.params.augment import Augment, Foreign, Transform
 from fkt.params.balance import GradNormParams, ScheduleParams
-from fkt.params.methods import SimCLRParams
+from fkt.params.methods_contrastive import SimCLRParams
 from fkt.params.params import Params
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
 from fkt.params.sections import Arm, Budget, Cam, Evaluate, Labels, Mode, Model, Prepare, Report, Transfer

@@ -37,7 +37,8 @@ class Transform(Frozen):
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Transform:
-        for key, value in self:
+        for key in type(self).model_fields:  # what Foreign holds beside them has pairs that are no ranges
+            value = getattr(self, key)
             if isinstance(value, list) and len(value) == 2 and value[0] > value[1]:
                 raise ValueError(f"{key} is {value}; give the smaller number first")
         return self

@@ -11,6 +11,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=2)]
 T = TypeVar("T")
 FalseNegatives = Literal["keep", "eliminate"]
 """Whether images known to be of the anchor's class stay among its negatives."""

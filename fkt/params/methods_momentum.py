@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from fkt.params.base import Count, Frozen, Probability, Size
 
-from fkt.params.base import Count, FalseNegatives, Frozen, Positive, Probability
-
-Size = Annotated[int, Field(ge=2)]
 TauSchedule = Literal["constant", "cosine"]
 
 
@@ -38,25 +35,6 @@ class SimSiamParams(Frozen):
     """Size of a projection and of a prediction."""
     predictor_hidden: Count
     """Width of the predictor's hidden layer; a quarter of ``projector_size`` in the paper, a bottleneck."""
-
-
-class MoCoParams(Frozen):
-    """MoCo v2 (arXiv:2003.04297)."""
-
-    projector_hidden: Count
-    """Width of the projector's hidden layer."""
-    projector_size: Size
-    """Size of a projection."""
-    temperature: Positive
-    """Divides the cosine similarities in InfoNCE."""
-    queue_size: Count
-    """K, keys kept as negatives at most; fewer where the training images less one batch are fewer."""
-    tau: Probability
-    """What the key network keeps of itself in a step; the paper's m."""
-    symmetric: bool
-    """Whether each view is query and key in turn: twice the passes, and both views' keys in the queue."""
-    false_negatives: FalseNegatives
-    """``eliminate`` takes keys of the query's class out of its denominator, where both labels are known."""
 
 
 class TriBYOLParams(Frozen):

@@ -1,4 +1,4 @@
-"""The sections of the methods that balance clusters, decorrelate dimensions, or take their positives from labels."""
+"""The sections of the methods that balance clusters or decorrelate dimensions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fkt.params.base import Count, Frozen, NonNegative, Positive, Probability
+from fkt.params.base import Count, Frozen, NonNegative, Positive, Probability, Size
 
-Size = Annotated[int, Field(ge=2)]
 QueueSize = Annotated[int, Field(ge=0)]
 
 
@@ -61,14 +60,3 @@ class VICRegParams(Frozen):
     """mu, of the hinge that keeps the standard deviation of each dimension at 1; without it, all collapses."""
     covariance_weight: NonNegative
     """nu, of the squared covariances between dimensions."""
-
-
-class SupConParams(Frozen):
-    """SupCon (arXiv:2004.11362)."""
-
-    projector_hidden: Count
-    """Width of the projector's hidden layer."""
-    projector_size: Size
-    """Size of a projection."""
-    temperature: Positive
-    """Divides the cosine similarities."""

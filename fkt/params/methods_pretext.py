@@ -6,10 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fkt.params.base import Count, Frozen, Positive, Probability
+from fkt.params.base import Count, Frozen, Positive, Probability, Size
 
 Whole = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(ge=2)]
 
 
 class RotationParams(Frozen):

@@ -37,6 +37,15 @@ class _StrictLoader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - whatever stands in the file
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # PyYAML's, of dates that are none
+            kind, line = node.tag.rpartition(":")[2], node.start_mark.line + 1
+            raise ParamsError(
+                f"{self.name}: {node.value!r} at line {line} is no {kind}; correct it, or quote it if it is text"
+            ) from error
+
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
         if not _PLAIN_NUMBER.fullmatch(node.value):
             line = node.start_mark.line + 1

@@ -8,9 +8,9 @@ from pydantic import ConfigDict, model_validator
 
 from fkt.errors import did_you_mean
 from fkt.params.base import Count, Frozen, NonNegative, Probability
-from fkt.params.methods import SimCLRParams
-from fkt.params.methods_momentum import BYOLParams, CrossParams, MoCoParams, SimSiamParams, TriBYOLParams
-from fkt.params.methods_negative_free import BarlowTwinsParams, SupConParams, SwAVParams, VICRegParams
+from fkt.params.methods_contrastive import MoCoParams, SimCLRParams, SupConParams
+from fkt.params.methods_momentum import BYOLParams, CrossParams, SimSiamParams, TriBYOLParams
+from fkt.params.methods_negative_free import BarlowTwinsParams, SwAVParams, VICRegParams
 from fkt.params.methods_pretext import (
     JigsawPPParams,
     PirlJigsawParams,

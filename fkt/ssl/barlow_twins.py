@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import BarlowTwinsParams
 from fkt.ssl.base import Method, Setting, SSLOutput
@@ -20,10 +19,7 @@ class BarlowTwins(Method):
     num_views = 2
 
     def __init__(self, backbone: ResNet, params: BarlowTwinsParams, setting: Setting) -> None:
-        """Raises ParamsError for batches of one image: they have no correlation."""
         super().__init__(backbone)
-        if setting.batch_size < 2:
-            raise ParamsError(f"batch_size: barlow_twins correlates over a batch; {setting.batch_size} is fewer than 2")
         hidden, size = params.projector_hidden, params.projector_size
         self.projector = mlp(backbone.feature_size, hidden, size, layers=3, batch_norm=True, last_norm=False)
         self.redundancy_weight = params.redundancy_weight

@@ -21,8 +21,8 @@ class SSLOutput:
     loss: Tensor
     """Scalar, a mean over the batch."""
     features: Tensor
-    """(V * B, D) features of the online backbone, view after view, with their gradient: they can be classified
-    without a second pass."""
+    """(v * B, D) features of the online backbone, with their gradient: those of the first v <= V views, the ones that
+    went through it, view after view. They can be classified without a second pass."""
     logs: dict[str, Tensor] = field(default_factory=dict)
     """Scalars that tell health from collapse, detached."""
 
@@ -58,7 +58,7 @@ class Method(nn.Module, ABC):
     num_views: int
     """V, how many views of each image it wants."""
     infimum: float = 0.0
-    """What the loss cannot fall below; balances that compare losses by size measure from here."""
+    """What the loss cannot fall below; balances that compare losses by size measure from here, and stop below it."""
     target_passes: int = 0
     """Forward passes of each image through networks without gradient (momentum targets); they count as FLOPs."""
 
@@ -73,7 +73,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, views: Views) -> SSLOutput:
-        """Return the loss of one batch; its features are those of the V views, view after view."""
+        """Return the loss of one batch, and the features of the views that the online backbone has seen."""
 
     def after_step(self, progress: float) -> None:
         """Update what no gradient updates, after the optimizer; progress is the share of the run done, in (0, 1]."""

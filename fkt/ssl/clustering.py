@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.ssl.precision import at_least_float32
+
 
 def prototype_scores(projections: Tensor, prototypes: Tensor) -> Tensor:
     """Cosines between projections and prototypes.
@@ -17,7 +19,7 @@ def prototype_scores(projections: Tensor, prototypes: Tensor) -> Tensor:
     half precision the scores would be off by several percent of what the temperature makes of them.
     """
     with torch.autocast(device_type=projections.device.type, enabled=False):
-        z = F.normalize(projections.to(torch.promote_types(projections.dtype, torch.float32)), dim=1)
+        z = F.normalize(at_least_float32(projections), dim=1)
         return z @ prototypes.to(z.dtype).T
 
 
@@ -33,7 +35,7 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     if iterations < 1:
         raise ValueError(f"Sinkhorn needs at least 1 iteration, not {iterations}")
     with torch.autocast(device_type=scores.device.type, enabled=False):
-        codes = scores.to(torch.promote_types(scores.dtype, torch.float32)) / epsilon
+        codes = at_least_float32(scores) / epsilon
         for _ in range(iterations):
             codes = codes.log_softmax(dim=0)
             codes = codes.log_softmax(dim=1)
@@ -53,7 +55,7 @@ def swapped_prediction(
     with torch.autocast(device_type=scores_a.device.type, enabled=False):
         losses = []
         for scores, codes in ((scores_a, codes_b), (scores_b, codes_a)):
-            log_p = (scores.to(torch.promote_types(scores.dtype, torch.float32)) / temperature).log_softmax(dim=1)
+            log_p = (at_least_float32(scores) / temperature).log_softmax(dim=1)
             losses.append(-(codes.detach() * log_p).sum(dim=1).mean())
         return (losses[0] + losses[1]) / 2
 

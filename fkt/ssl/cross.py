@@ -8,7 +8,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_momentum import CrossParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
-from fkt.ssl.momentum import Target, cosine_tau
+from fkt.ssl.momentum import Target, tau_at
 from fkt.ssl.similarity import byol_loss, embedding_health, negative_cosine
 from fkt.views.loader import Views
 
@@ -64,7 +64,7 @@ class Cross(Method):
 
     def after_step(self, progress: float) -> None:
         """Let the teacher follow the student."""
-        tau = cosine_tau(self.tau, progress) if self.tau_schedule == "cosine" else self.tau
+        tau = tau_at(self.tau, self.tau_schedule, progress)
         self.teacher.follow(self._followed(), tau)
 
     def _followed(self) -> nn.Sequential:

@@ -7,9 +7,7 @@ from torch import nn
 
 def projector(feature_size: int, hidden_size: int, output_size: int) -> nn.Sequential:
     """Two-layer projector of SimCLR (arXiv:2002.05709, Sec. 2.1): Linear, ReLU, Linear; (B, D) -> (B, output_size)."""
-    return nn.Sequential(
-        nn.Linear(feature_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, output_size)
-    )
+    return mlp(feature_size, hidden_size, output_size, layers=2, batch_norm=False, last_norm=False)
 
 
 def mlp(

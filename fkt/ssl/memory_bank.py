@@ -8,6 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from fkt.ssl.precision import at_least_float32
+
 
 class MemoryBank(nn.Module):
     """(N, E) unit rows, each a moving average of one image's embeddings (arXiv:1805.01978; PIRL, arXiv:1912.01991).
@@ -49,7 +51,7 @@ def draw_negatives(ids: Tensor, count: int, num_images: int, generator: Generato
     return drawn + (drawn >= ids[:, None])  # closes up over the image's own row
 
 
-def info_nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+def bank_info_nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of the positive among itself and its negatives: the mean of -log h (arXiv:1912.01991).
 
     positives: (B,) similarities; negatives: (B, K). Returns a float32 scalar, at least 0; log(1 + K) where all are
@@ -76,10 +78,8 @@ def nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
 
 def _log_shares(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     with torch.autocast(device_type=positives.device.type, enabled=False):
-        similarities = torch.cat([positives[:, None], negatives], dim=1)
-        if similarities.dtype != torch.float64:
-            similarities = similarities.float()
+        similarities = at_least_float32(torch.cat([positives[:, None], negatives], dim=1))
         return F.log_softmax(similarities / temperature, dim=1)
 
 
-BANK_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"nce": nce, "info_nce": info_nce}
+BANK_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"nce": nce, "info_nce": bank_info_nce}

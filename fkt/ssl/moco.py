@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
-from fkt.params.methods_momentum import MoCoParams
+from fkt.params.methods_contrastive import MoCoParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import false_negatives, info_nce_without_false_negatives
+from fkt.ssl.contrastive import info_nce_without_false_negatives, same_class
 from fkt.ssl.heads import projector
 from fkt.ssl.momentum import Target
 from fkt.ssl.similarity import embedding_health, info_nce, queue_logits
@@ -90,7 +90,7 @@ class MoCo(Method):
             loss = info_nce_without_false_negatives(
                 queries, keys, self.queue, labels, self.queue_labels, self.temperature
             )
-            logs["eliminated"] = false_negatives(labels, self.queue_labels).float().mean()
+            logs["eliminated"] = same_class(labels, self.queue_labels).float().mean()
         self._entering = F.normalize(keys.float(), dim=1), labels
         return SSLOutput(loss, torch.cat(features), logs)
 

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fkt.params.methods_momentum import TauSchedule
+
 
 class Target(nn.Module):
     """A copy of an online network that no gradient reaches: xi <- tau * xi + (1 - tau) * theta.
@@ -37,6 +39,11 @@ class Target(nn.Module):
         torch._foreach_add_(mine, theirs, alpha=1 - tau)
 
 
-def cosine_tau(start: float, progress: float) -> float:
-    """Return BYOL's schedule (arXiv:2006.07733, Sec. 3.2): from ``start`` at progress 0 to 1 along a cosine."""
+def tau_at(start: float, schedule: TauSchedule, progress: float) -> float:
+    """Return tau at a point of the run; progress: the share of it that is done.
+
+    ``constant`` stays at ``start``; ``cosine`` is BYOL's (arXiv:2006.07733, Sec. 3.2), from ``start`` to 1 at the end.
+    """
+    if schedule == "constant":
+        return start
     return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2

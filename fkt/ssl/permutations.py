@@ -41,8 +41,3 @@ def distant_permutations(count: int, items: int, seed: int) -> Tensor:
         nearest, total = torch.minimum(nearest, distance), total + distance
         chosen.append(int((nearest * (items * count + 1) + total).argmax()))
     return table[chosen].long()
-
-
-def hamming_distances(permutations: Tensor) -> Tensor:
-    """(P, items) -> (P, P) int64, at how many places two permutations differ."""
-    return (permutations[:, None] != permutations[None]).sum(dim=2)

@@ -6,12 +6,12 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import PirlParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.memory_bank import BANK_LOSSES, MemoryBank, draw_negatives
+from fkt.ssl.similarity import embedding_health
 from fkt.views.loader import Views
 
 
@@ -27,9 +27,6 @@ class Pirl(Method):
     num_views = 1
 
     def __init__(self, backbone: ResNet, params: PirlParams, setting: Setting) -> None:
-        """Raises ValueError where there is no second image to be a negative."""
-        if setting.num_images < 2:
-            raise ValueError(f"PIRL takes its negatives from other images and needs 2, not {setting.num_images}")
         super().__init__(backbone)
         self.image_head = nn.Linear(backbone.feature_size, params.embedding_size)
         self.bank = MemoryBank(setting.num_images, params.embedding_size, params.bank_momentum)
@@ -46,9 +43,8 @@ class Pirl(Method):
         """See Method.forward; the features are those of the view as it is.
 
         Logs the mean cosines with an image's own row (``image_similarity``, ``transformed_similarity``) and with
-        others (``negative_similarity``), the share of images whose transform is nearest to its own row among the
-        negatives (``transformed_accuracy``; 1 / (1 + K) is chance), and ``embedding_std``, the embeddings' deviation
-        times sqrt(E): about 1 where they are spread, 0 where they collapse.
+        others (``negative_similarity``), and the share of images whose transform is nearest to its own row among the
+        negatives (``transformed_accuracy``; 1 / (1 + K) is chance); beside them see embedding_health (of the images).
         """
         features = self.backbone(views.images[0])  # (B, D)
         image = self.image_head(features)
@@ -60,15 +56,13 @@ class Pirl(Method):
         loss = loss + (1 - self.transformed_weight) * self.contrast(image_own, image_others, self.temperature)
         self._last = views.ids, image.detach()
         with torch.no_grad():
-            directions = F.normalize(image.detach().float(), dim=1)
             logs = {
                 "image_similarity": image_own.detach().mean(),
                 "transformed_similarity": own.detach().mean(),
                 "negative_similarity": image_others.detach().mean(),
                 "transformed_accuracy": (own > others.amax(dim=1)).float().mean(),
-                "embedding_std": directions.std(dim=0, correction=0).mean() * directions.shape[1] ** 0.5,
             }
-        return SSLOutput(loss, features, logs)
+        return SSLOutput(loss, features, embedding_health(image) | logs)
 
     def after_step(self, progress: float) -> None:
         """See Method.after_step: the bank takes in the images' embeddings of the last forward pass."""

@@ -21,11 +21,6 @@ class Puzzles:
     tiles: Tensor
     """(B, 9) int64: which of that image's tiles."""
 
-    @property
-    def foreign(self) -> Tensor:
-        """(B, 9) bool: where a tile of another image lies."""
-        return self.images != torch.arange(len(self.images), device=self.images.device)[:, None]
-
     def lay(self, tiles: Tensor) -> Tensor:
         """(B, 9, C, T, T) tiles in their images' order -> the same shape in the puzzles' order."""
         return tiles[self.images, self.tiles]
@@ -37,8 +32,7 @@ def draw_puzzles(permutations: Tensor, count: int, max_foreign: int, generator: 
     permutations: (P, 9); place j of puzzle p shows tile permutations[p, j]. The number of replaced places
     is uniform in 0 ... max_foreign, the places are random, and the tiles laid there are different random tiles of
     one other image of the batch, never of the puzzle's own; a lone image keeps its tiles. The label stays the
-    permutation. generator: on the CPU; what
-    is returned is where the permutations are.
+    permutation. generator: on the CPU; what is returned is where the permutations are.
     """
     labels = torch.randint(len(permutations), (count,), generator=generator)
     own = torch.arange(count)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.ssl.precision import at_least_float32
+
 STANDARDIZE_EPS = 1e-5
 """Added to the variances in Barlow Twins: that of the batch normalization in its official code."""
 VARIANCE_EPS = 1e-4
@@ -56,7 +58,7 @@ def vicreg(z_a: Tensor, z_b: Tensor) -> VICRegTerms:
     """
     _check(z_a, z_b)
     with torch.autocast(device_type=z_a.device.type, enabled=False):
-        views = [z.to(torch.promote_types(z.dtype, torch.float32)) for z in (z_a, z_b)]
+        views = [at_least_float32(z) for z in (z_a, z_b)]
         invariance = F.mse_loss(views[0], views[1])
         centered = [z - z.mean(dim=0) for z in views]
         covariances = [z.T @ z / (len(z) - 1) for z in centered]  # (D, D)
@@ -66,7 +68,7 @@ def vicreg(z_a: Tensor, z_b: Tensor) -> VICRegTerms:
 
 
 def _standardized(z: Tensor) -> Tensor:
-    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    z = at_least_float32(z)
     variance, mean = torch.var_mean(z, dim=0, correction=0)
     return (z - mean) * (variance + STANDARDIZE_EPS).rsqrt()
 

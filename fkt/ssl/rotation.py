@@ -23,7 +23,8 @@ class Rotation(Method):
 
     The features are the upright view's, since a classifier must not see views rotated (a 6 is no 9). That view
     serves the rotation loss as well, so no pass is made for the features alone. All of a step goes through the
-    network as one batch: in batches of their own, upright images would be known by the batch's statistics.
+    network as one batch: in batches of their own, upright images would be known by the batch's statistics. So the
+    running statistics are those of upright and rotated images, unlike beside another method (``kept_statistics``).
     """
 
     num_views = 1

@@ -7,9 +7,8 @@ import torch
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import false_negatives_in_batch, nt_xent_without_false_negatives
+from fkt.ssl.contrastive import nt_xent, nt_xent_without_false_negatives, same_class_in_batch
 from fkt.ssl.heads import projector
-from fkt.ssl.losses import nt_xent
 from fkt.views.loader import Views
 
 
@@ -34,4 +33,4 @@ class SimCLR(Method):
             return SSLOutput(nt_xent(z_a, z_b, self.temperature), features)
         loss = nt_xent_without_false_negatives(z_a, z_b, views.labels, self.temperature)
         pairs = len(z_a) * max(1, len(z_a) - 1)
-        return SSLOutput(loss, features, {"eliminated": false_negatives_in_batch(views.labels).sum() / pairs})
+        return SSLOutput(loss, features, {"eliminated": same_class_in_batch(views.labels).sum() / pairs})

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.ssl.precision import at_least_float32
+
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:
     """Negative cosine similarity D(p, z) (SimSiam, arXiv:2011.10566, Eq. 1), a mean over rows.
@@ -72,7 +74,7 @@ def embedding_health(z: Tensor) -> dict[str, Tensor]:
 
 def _unit(z: Tensor) -> Tensor:
     """Scale rows to length 1, in float32 at least."""
-    return F.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
+    return F.normalize(at_least_float32(z), dim=1)
 
 
 def _refuse_unequal(a: Tensor, b: Tensor) -> None:

@@ -7,9 +7,9 @@ import math
 import torch
 
 from fkt.models.backbones import ResNet
-from fkt.params.methods_negative_free import SupConParams
+from fkt.params.methods_contrastive import SupConParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import false_negatives_in_batch, sup_con
+from fkt.ssl.contrastive import same_class_in_batch, sup_con
 from fkt.ssl.heads import projector
 from fkt.views.loader import Views
 
@@ -38,7 +38,7 @@ class SupCon(Method):
         features = self.backbone(torch.cat(views.images))  # (2B, D)
         z_a, z_b = self.projector(features).chunk(2)
         loss = sup_con(z_a, z_b, views.labels, self.temperature)
-        known = false_negatives_in_batch(views.labels)
+        known = same_class_in_batch(views.labels)
         logs = {
             "relative_loss": loss.detach() / math.log(max(2, 2 * len(z_a) - 1)),
             "positives": 1 + 2 * known.sum() / len(known),

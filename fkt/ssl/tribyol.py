@@ -9,7 +9,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_momentum import TriBYOLParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
-from fkt.ssl.momentum import Target, cosine_tau
+from fkt.ssl.momentum import Target, tau_at
 from fkt.ssl.similarity import byol_loss, embedding_health, negative_cosine
 from fkt.views.loader import Views
 
@@ -69,7 +69,7 @@ class TriBYOL(Method):
 
     def after_step(self, progress: float) -> None:
         """Let the target whose turn it is, or all, follow the online network."""
-        tau = cosine_tau(self.tau, progress) if self.tau_schedule == "cosine" else self.tau
+        tau = tau_at(self.tau, self.tau_schedule, progress)
         for number, target in enumerate(self.targets):
             if number == self.turn or not self.alternate:
                 assert isinstance(target, Target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import VICRegParams
 from fkt.ssl.base import Method, Setting, SSLOutput
@@ -19,10 +18,7 @@ class VICReg(Method):
     num_views = 2
 
     def __init__(self, backbone: ResNet, params: VICRegParams, setting: Setting) -> None:
-        """Raises ParamsError for batches of one image: they have no variance."""
         super().__init__(backbone)
-        if setting.batch_size < 2:
-            raise ParamsError(f"batch_size: vicreg takes variances over a batch; {setting.batch_size} is fewer than 2")
         hidden, size = params.projector_hidden, params.projector_size
         self.projector = mlp(backbone.feature_size, hidden, size, layers=3, batch_norm=True, last_norm=False)
         self.weights = (params.invariance_weight, params.variance_weight, params.covariance_weight)

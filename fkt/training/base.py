@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,12 @@ class Objective(nn.Module, ABC):
 
     def before_step(self, step: int, steps: int) -> None:
         """Called before each step with its number, from 0, and the number of steps of the run."""
+
+    def check(self, row: Mapping[str, float]) -> None:
+        """Called with each row of the learning curve, which has the means of what ``loss`` returned since the last one.
+
+        Raises UserError where it shows that the run cannot mean anything.
+        """
 
     def after_step(self, progress: float) -> None:
         """Called after each optimizer step with the share of the run that is done, in (0, 1]."""

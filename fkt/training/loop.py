@@ -50,7 +50,8 @@ def fit(
     """Train an objective for ``plan.steps`` steps and leave the kept weights in it.
 
     keep: ``validation`` keeps the check with the best validation accuracy (ties: the lower validation loss, then the
-    earlier), ``last`` the last. label: what the progress bar says. Raises Diverged where a loss is not finite.
+    earlier), ``last`` the last. label: what the progress bar says. Raises Diverged where a loss is not finite, and what
+    Objective.check raises.
     """
     optimizer = build_optimizer(objective, training)
     state = resume.load(objective, optimizer)
@@ -67,6 +68,7 @@ def fit(
                 row = None
                 if plan.is_check(state.step):
                     row = _check(state, plan, rate, label)  # waits for the steps that a GPU still has to do
+                    objective.check(row)
                     stopped = time.perf_counter()
                     state.train_seconds += stopped - began
                     row.update(validate() if validate is not None else {})

@@ -29,10 +29,6 @@ SIGNS: dict[str, tuple[float, str]] = {
         2.0,
         "the projections have collapsed onto a line: their covariance has the rank {:.2f} (participation ratio)",
     ),
-    "embedding_std": (
-        0.2,
-        "the embeddings have collapsed: their standard deviation is {:.3f} of what evenly spread ones have",
-    ),
     "prototypes_used": (2.0, "the prototypes have collapsed: {:.2f} of them are in use"),
 }
 """What a learning curve may log, the value below which it is a collapse, and how that is said."""

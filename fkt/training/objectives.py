@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fkt.errors import UserError
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 from fkt.training.balance import Balance
@@ -18,6 +20,9 @@ from fkt.views.loader import Batch
 
 if TYPE_CHECKING:
     from fkt.ssl.base import Method
+
+ROUNDING = 1e-3
+"""By how much of its infimum, or of 1 if that is more, a loss may seem to lie below it."""
 
 
 class Pretrain(Objective):
@@ -173,6 +178,16 @@ class Functional(Objective):
         """See Objective.before_step."""
         self.balance.before_step(step / steps)
         self._compare = is_due(step + 1, steps, self.gradient_checks)
+
+    def check(self, row: Mapping[str, float]) -> None:
+        """See Objective.check: a balance that goes by size goes wrong in silence where the infimum is none."""
+        ssl, infimum = row["ssl"], self.method.infimum
+        if self.balance.by_size and ssl < infimum - ROUNDING * max(1.0, abs(infimum)):
+            raise UserError(
+                f"the self-supervised loss fell to {ssl:.4g}, below the infimum of its method, {infimum:.4g}, from "
+                "which joint.balance measures it; set self.infimum in the method's __init__ to what its loss cannot "
+                "fall below, or joint.balance: fixed"
+            )
 
     def after_step(self, progress: float) -> None:
         """See Objective.after_step."""

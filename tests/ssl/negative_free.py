@@ -21,8 +21,8 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, -1, -1, -1])
 Make = Callable[[ResNet], Method]
 
 
-def setting(batch_size: int = 8) -> Setting:
-    return Setting(num_images=64, batch_size=batch_size, num_classes=3, image_size=16, channels=1)
+def setting() -> Setting:
+    return Setting(num_images=64, batch_size=8, num_classes=3, image_size=16, channels=1)
 
 
 def views(step: int = 0, size: int = 8, channels: int = 1, side: int = 16) -> Views:
@@ -79,7 +79,8 @@ def check_steps_under_autocast(make: Make, names: set[str]) -> None:
             for name, value in losses.items():
                 assert value.ndim == 0 and value.isfinite(), name
                 assert name == "total" or not value.requires_grad, name
-        assert any((parameter != before[name]).any() for name, parameter in objective.named_parameters())
+        for name, parameter in objective.named_parameters():
+            assert (parameter != before[name]).any(), name
 
 
 def step_once(method: Method, optimizer: torch.optim.Optimizer, step: int, of: int) -> SSLOutput:

@@ -12,7 +12,8 @@ from torch.optim import SGD
 from fkt.data.keys import seeded
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.params import Model
-from fkt.params.methods_momentum import BYOLParams, CrossParams, MoCoParams, SimSiamParams, TriBYOLParams
+from fkt.params.methods_contrastive import MoCoParams
+from fkt.params.methods_momentum import BYOLParams, CrossParams, SimSiamParams, TriBYOLParams
 from fkt.ssl.base import Method, Setting
 from fkt.ssl.byol import BYOL
 from fkt.ssl.cross import Cross

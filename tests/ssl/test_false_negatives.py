@@ -11,12 +11,12 @@ from torch import Tensor
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
 from fkt.ssl.contrastive import (
-    false_negatives,
-    false_negatives_in_batch,
+    nt_xent,
     nt_xent_without_false_negatives,
+    same_class,
+    same_class_in_batch,
     sup_con,
 )
-from fkt.ssl.losses import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.views.loader import Views
 from tests import references_negative_free as references
@@ -36,7 +36,7 @@ def eliminating(backbone: ResNet) -> SimCLR:
 
 
 def test_the_mask_holds_known_pairs_alone_is_symmetric_and_never_its_own_image() -> None:
-    mask = false_negatives_in_batch(LABELS)
+    mask = same_class_in_batch(LABELS)
     expected = torch.zeros(8, 8, dtype=torch.bool)
     for i, k in ((0, 3), (1, 4)):
         expected[i, k] = expected[k, i] = True
@@ -44,7 +44,7 @@ def test_the_mask_holds_known_pairs_alone_is_symmetric_and_never_its_own_image()
 
 
 def test_a_queues_mask_holds_known_pairs_alone() -> None:
-    mask = false_negatives(torch.tensor([0, 1, -1]), torch.tensor([1, -1, 0, 1]))
+    mask = same_class(torch.tensor([0, 1, -1]), torch.tensor([1, -1, 0, 1]))
     assert mask.tolist() == [[False, False, True, False], [True, False, False, True], [False] * 4]
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch.nn import functional as F
 
-from fkt.ssl.memory_bank import MemoryBank, draw_negatives, info_nce, nce
+from fkt.ssl.memory_bank import MemoryBank, bank_info_nce, draw_negatives, nce
 from tests import references_pretext as references
 from tests.references import cosine
 
@@ -25,7 +25,7 @@ def test_the_losses_are_those_of_the_reference(
     embeddings = torch.randn(5, 16, generator=generator, dtype=torch.float64)
     rows = torch.randn(5, 1 + num_negatives, 16, generator=generator, dtype=torch.float64)
     similarities = F.cosine_similarity(embeddings[:, None], rows, dim=2)
-    ours = {"nce": nce, "info_nce": info_nce}[name](similarities[:, 0], similarities[:, 1:], temperature)
+    ours = {"nce": nce, "info_nce": bank_info_nce}[name](similarities[:, 0], similarities[:, 1:], temperature)
     slow = {"nce": references.nce, "info_nce": references.info_nce}[name]
     expected = [slow(one.tolist(), some.tolist(), temperature) for one, some in zip(embeddings, rows, strict=True)]
     assert ours.item() == pytest.approx(sum(expected) / 5, rel=1e-9)
@@ -35,7 +35,7 @@ def test_the_losses_are_those_of_the_reference(
 def test_equal_similarities_have_closed_forms(num_negatives: int) -> None:
     own, others = torch.full((3,), 0.2), torch.full((3, num_negatives), 0.2)
     chance = math.log(1 + num_negatives)
-    assert info_nce(own, others, 0.07).item() == pytest.approx(chance, rel=1e-5)
+    assert bank_info_nce(own, others, 0.07).item() == pytest.approx(chance, rel=1e-5)
     assert nce(own, others, 0.07).item() == pytest.approx(
         chance + num_negatives * math.log(1 + 1 / num_negatives), rel=1e-4
     )
@@ -44,7 +44,7 @@ def test_equal_similarities_have_closed_forms(num_negatives: int) -> None:
 def test_the_gradient_of_the_losses_is_the_numerical_one() -> None:
     generator = torch.Generator().manual_seed(0)
     own, others = (torch.rand(*shape, generator=generator, dtype=torch.float64) for shape in ((4,), (4, 3)))
-    for loss in (nce, info_nce):
+    for loss in (nce, bank_info_nce):
         assert torch.autograd.gradcheck(
             lambda a, b, loss=loss: loss(a, b, 0.2), (own.requires_grad_(), others.requires_grad_())
         )

@@ -17,7 +17,7 @@ from fkt.ssl.byol import BYOL
 from fkt.ssl.cross import Cross
 from fkt.ssl.heads import mlp
 from fkt.ssl.moco import MoCo
-from fkt.ssl.momentum import Target, cosine_tau
+from fkt.ssl.momentum import Target, tau_at
 from fkt.ssl.simsiam import SimSiam
 from fkt.ssl.tribyol import TriBYOL
 from fkt.training.balance import Fixed
@@ -72,13 +72,14 @@ def test_tau_one_stays_and_tau_zero_copies_to_the_bit() -> None:
     assert torch.equal(flat(target), flat(online))
 
 
-def test_the_cosine_schedule_is_byols_and_its_ends_are_exact() -> None:
-    assert cosine_tau(0.99, 0.0) == 0.99
-    assert cosine_tau(0.99, 1.0) == 1.0
-    assert cosine_tau(0.9, 0.5) == pytest.approx(0.95)
+def test_the_cosine_schedule_is_byols_and_its_ends_are_exact_and_a_constant_stays() -> None:
+    assert tau_at(0.99, "cosine", 0.0) == 0.99
+    assert tau_at(0.99, "cosine", 1.0) == 1.0
+    assert tau_at(0.9, "cosine", 0.5) == pytest.approx(0.95)
     for step in range(11):
         expected = 1 - (1 - 0.9) * (math.cos(math.pi * step / 10) + 1) / 2
-        assert cosine_tau(0.9, step / 10) == pytest.approx(expected)
+        assert tau_at(0.9, "cosine", step / 10) == pytest.approx(expected)
+        assert tau_at(0.9, "constant", step / 10) == 0.9
 
 
 @pytest.mark.parametrize(("tau", "steps"), [(0.99, 69), (0.996, 173), (0.999, 693)])

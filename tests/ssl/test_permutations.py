@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
 
 import pytest
 import torch
+from torch import Tensor
 
-from fkt.ssl.permutations import all_permutations, distant_permutations, hamming_distances
+from fkt.ssl.permutations import all_permutations, distant_permutations
 from tests import references_pretext as references
+
+
+def distances(permutations: Tensor) -> list[int]:
+    return [references.hamming(one, other) for one, other in itertools.combinations(permutations.tolist(), 2)]
 
 
 @pytest.mark.parametrize("items", [1, 2, 3, 5])
@@ -24,8 +31,8 @@ def test_each_choice_is_the_best_that_is_left(items: int, count: int, seed: int)
     chosen = distant_permutations(count, items, seed).tolist()
     assert len({tuple(one) for one in chosen}) == count
     for number in range(1, count):
-        distances = [references.hamming(chosen[number], other) for other in chosen[:number]]
-        assert (min(distances), sum(distances)) == references.best_next(chosen[:number], items)
+        apart = [references.hamming(chosen[number], other) for other in chosen[:number]]
+        assert (min(apart), sum(apart)) == references.best_next(chosen[:number], items)
 
 
 def test_the_set_is_the_same_for_the_same_seed_and_another_for_another() -> None:
@@ -37,20 +44,16 @@ def test_the_set_is_the_same_for_the_same_seed_and_another_for_another() -> None
 
 def test_permutations_of_nine_tiles_lie_far_apart() -> None:
     chosen = distant_permutations(40, 9, 0)
-    distances = hamming_distances(chosen)
-    apart = distances[~torch.eye(40, dtype=torch.bool)]
-    assert chosen.dtype == torch.int64 and apart.min() >= 7 and apart.float().mean() > 7.9
-    assert torch.equal(distances, distances.T) and not distances.diagonal().any()
-    assert distances[3, 7] == references.hamming(chosen[3].tolist(), chosen[7].tolist())
+    apart = distances(chosen)
+    assert chosen.dtype == torch.int64 and min(apart) >= 7 and statistics.mean(apart) > 7.9
     inverse = chosen.argsort(dim=1)
     assert torch.equal(chosen.gather(1, inverse), torch.arange(9).expand(40, 9))
 
 
 @pytest.mark.slow
 def test_701_permutations_are_at_least_as_far_apart_as_the_authors() -> None:
-    distances = hamming_distances(distant_permutations(701, 9, 0))
-    apart = distances[~torch.eye(701, dtype=torch.bool)]
-    assert apart.min() >= 3 and apart.float().mean() > 7.9
+    apart = distances(distant_permutations(701, 9, 0))
+    assert min(apart) >= 3 and statistics.mean(apart) > 7.9
 
 
 @pytest.mark.parametrize("count", [0, 7])

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkt.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import VICRegParams
 from fkt.ssl.redundancy import VICRegTerms, vicreg
@@ -128,8 +127,6 @@ def test_half_precision_projections_are_compared_in_float32_under_autocast() -> 
 def test_one_image_has_no_variance() -> None:
     with pytest.raises(ValueError, match="at least 2 images, not 1"):
         vicreg(torch.zeros(1, 3), torch.zeros(1, 3))
-    with pytest.raises(ParamsError, match="batch_size"):
-        fresh(lambda backbone: VICReg(backbone, PARAMS, setting(batch_size=1)))
 
 
 def test_the_methods_loss_is_the_weighted_loss_of_its_projections() -> None:
