@@ -6,6 +6,7 @@ Usage: python -m stages.report
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from fkt.errors import reported
@@ -53,7 +54,9 @@ def main(params: Params) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    partial = path.with_name(path.name + ".partial")  # git keeps these files: none is left half written
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 if __name__ == "__main__":
