@@ -40,13 +40,14 @@ class Unreadable(CorruptData):
         self.reason = reason
 
 
-def decode_file(path: Path, channels: int) -> NDArray[np.uint8]:
+def decode_file(path: Path, channels: int, background: str = "white") -> NDArray[np.uint8]:
     """Decode an image file to (H, W, channels) uint8, upright as its EXIF tag says.
 
-    channels: 3 is RGB, 1 is luma (ITU-R BT.601). Transparent pixels are laid over white, which is what a viewer
-    shows and what keeps black line art visible. Images of 16 bits are scaled by the whole 16-bit range
-    (v / 257, rounded), never clipped; floating-point images are taken to lie in [0, 1], or in [0, 255] if any
-    value is above 1. Of several frames or pages the first is taken. Embedded color profiles are ignored.
+    channels: 3 is RGB, 1 is luma (ITU-R BT.601). background: what transparent pixels are laid over, by default white,
+    which is what a viewer shows and what keeps black line art visible. Images of 16 bits are scaled by the whole 16-bit
+    range, never clipped (gray as v / 257, rounded; of color, pillow keeps the high byte); floating-point images are
+    taken to lie in [0, 1], or in [0, 255] if any value is above 1. Of several frames or pages the first is taken.
+    Embedded color profiles are ignored.
 
     Raises Unreadable for a file that is absent, empty, truncated, no image, of undefined brightness range, or so
     large that pillow takes it for a decompression bomb.
@@ -54,7 +55,7 @@ def decode_file(path: Path, channels: int) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             image.load()  # the whole file: a truncated one fails here instead of being half gray
-            return as_channels(_eight_bit(ImageOps.exif_transpose(image)), channels)
+            return as_channels(_eight_bit(ImageOps.exif_transpose(image), background), channels)
     except DECODER_ERRORS as error:
         raise Unreadable(path, _reason(path, error)) from error
 
@@ -66,7 +67,7 @@ def as_channels(image: Image.Image | NDArray[np.uint8], channels: int) -> NDArra
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, background: str) -> Image.Image:
     """Bring any mode of pillow to L or RGB; pillow's own conversion clips whatever has more than 8 bits."""
     if image.mode.startswith("I"):  # I;16 and its byte orders; I where an older pillow opened 16 bits as 32
         return Image.fromarray(_scaled(np.asarray(image).astype(np.float64), 65535.0))
@@ -75,7 +76,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         return Image.fromarray(_scaled(values, 1.0 if values.max() <= 1.0 else 255.0))
     if image.has_transparency_data:
         color = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", color.size, "white"), color).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", color.size, background), color).convert("RGB")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 

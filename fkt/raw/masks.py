@@ -33,8 +33,9 @@ def fill_from_files(masks: Pixels, raw: Raw, positions: Ints, folder: Path) -> N
     """Fill masks (M, S, S) with the files in ``folder`` that belong to the images at positions (M,) of a source.
 
     A mask is an image file of the same relative path, or of that path with the suffix .png, and of its image's size:
-    0 is no object, and brighter is more object; the brightest value of a file becomes 255. It is resized and cut as its
-    image is. Raises DatasetNotFound where there is no such folder, CorruptData naming what is missing or does not fit.
+    0 is no object, and brighter is more object; the brightest value of a file becomes 255. What is transparent is no
+    object either, as around one that was cut out. It is resized and cut as its image is. Raises DatasetNotFound where
+    there is no such folder, CorruptData naming what is missing or does not fit.
     """
     remedy = "or set prepare.masks: saliency, or none"
     if not folder.is_dir():
@@ -45,7 +46,7 @@ def fill_from_files(masks: Pixels, raw: Raw, positions: Ints, folder: Path) -> N
     names = set(raw.names)
 
     def load(position: int, channels: int) -> Pixels:
-        mask = decode_file(_mask_path(folder, raw.names[position], names), channels)
+        mask = decode_file(_mask_path(folder, raw.names[position], names), channels, background="black")
         found, expected = mask.shape[:2], raw.load(position, channels).shape[:2]
         if found != expected:
             sizes = [f"{width} x {height}" for height, width in (found, expected)]

@@ -110,6 +110,28 @@ def test_a_mask_may_be_png_beside_a_jpg_and_hold_class_numbers(tmp_path):
     assert (masks[:, :, 9:] == 255).all() and (masks[:, :, :7] == 0).all()
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_in_a_mask_is_no_object(raw, tmp_path, mode):
+    """A cut-out: the object white and opaque, the rest transparent, whatever color lies under it."""
+    inside = np.zeros((24, 24), dtype=bool)
+    inside[6:18, 6:18] = True
+    for path in (raw / "train").rglob("*.png"):
+        whole = np.zeros(np.asarray(Image.open(path)).shape[:2], dtype=bool)
+        whole[:24, (whole.shape[1] - 24) // 2 :][:, :24] = inside  # the part that preparation cuts out
+        alpha = Image.fromarray(255 * whole.astype(np.uint8))
+        place = tmp_path / "raw-masks" / path.relative_to(raw)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if mode == "P":
+            alpha.quantize(2).save(place, transparency=alpha.quantize(2).getpixel((0, 0)))
+        else:
+            cut = Image.new("RGBA", alpha.size, "white")
+            cut.putalpha(alpha)
+            cut.convert(mode).save(place)
+    prepare("folder", params(raw, "files", image_size=24), tmp_path / "data")
+    masks = np.load(tmp_path / "data" / "masks.npy")
+    np.testing.assert_array_equal(masks, np.broadcast_to(255 * inside, masks.shape))
+
+
 def test_another_images_file_name_is_never_taken_for_a_mask(raw, tmp_path):
     folder = write_masks(raw)
     Image.open(raw / "train/a/000.png").save(raw / "train/a/000.jpg", quality=30)
