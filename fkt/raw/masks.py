@@ -19,7 +19,8 @@ from fkt.raw.splits import Ints
 
 def mask_folder(source: Path) -> Path:
     """Where the masks of a tree of image files are looked for: beside it, so that no folder of it is taken for them."""
-    return source.with_name(f"{source.name}-masks")
+    named = source.resolve() if source.name in ("", "..") else source  # "." is a folder without a name of its own
+    return Path(f"{named}-masks")
 
 
 def fill_with_saliency(masks: Pixels, images: Pixels, train: Ints) -> None:

@@ -132,6 +132,15 @@ def test_what_is_transparent_in_a_mask_is_no_object(raw, tmp_path, mode):
     np.testing.assert_array_equal(masks, np.broadcast_to(255 * inside, masks.shape))
 
 
+@pytest.mark.parametrize("source", [".", "train/..", "../raw", "../raw/"])
+def test_masks_lie_beside_the_source_however_it_is_written(raw, tmp_path, monkeypatch, source):
+    write_masks(raw)
+    prepare("folder", params(raw, "files"), tmp_path / "absolute")
+    monkeypatch.chdir(raw)
+    prepare("folder", params(source, "files"), tmp_path / "relative")
+    assert contents(tmp_path / "relative") == contents(tmp_path / "absolute")
+
+
 def test_another_images_file_name_is_never_taken_for_a_mask(raw, tmp_path):
     folder = write_masks(raw)
     Image.open(raw / "train/a/000.png").save(raw / "train/a/000.jpg", quality=30)
