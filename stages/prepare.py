@@ -13,9 +13,13 @@ from fkt.runs import prepared_path
 
 
 def main(params: Params, dataset: str | None = None) -> None:
-    """Prepare a dataset, and print what came of it; prepare.source is of the one that params.yaml is about alone."""
-    name = dataset or params.dataset
-    settings = params.prepare if name == params.dataset else params.prepare.model_copy(update={"source": None})
+    """Prepare a dataset, and print what came of it.
+
+    A dataset of transfer, which is only probed, has no masks, and is not where prepare.source says.
+    """
+    name, settings = dataset or params.dataset, params.prepare
+    if name != params.dataset:
+        settings = settings.model_copy(update={"source": None, "masks": "none"})
     target = prepared_path(name)
     meta = prepare(name, settings, target)
     for line in remarks(meta):

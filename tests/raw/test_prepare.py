@@ -247,17 +247,18 @@ def test_meta_names_no_machine_and_no_time(raw, tmp_path):
 
 
 def test_the_stage_prepares_a_dataset_of_transfer_from_its_own_folder(tmp_path, monkeypatch):
-    """With the settings of the one that is trained on, but for where that one's raw data are."""
+    """With the settings of the one that is trained on, but for where that one's raw data are, and for its masks."""
     from fkt.params import load_params
     from stages.prepare import main
 
     shipped = load_params(Path(__file__).parents[2] / "params.yaml")
-    settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24})
+    settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24, "masks": "files"})
     monkeypatch.chdir(tmp_path)
     fakes.write_folder(Path("data/raw/folder"), ("a", "b"), 20)
     main(shipped.model_copy(update={"dataset": "cifar10", "prepare": settings}), "folder")
     meta = load_meta(Path("data/folder"))
     assert (meta.dataset, meta.classes, meta.image_size, meta.channels) == ("folder", ["a", "b"], 24, 1)
+    assert not Path("data/folder/masks.npy").exists()
     assert not Path("data/cifar10").exists()
 
 
