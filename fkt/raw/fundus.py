@@ -48,7 +48,9 @@ def read_aptos(source: Path, download: bool) -> Raw:
         box = crop_black_border(decode_file(files[index][2], 3))
         return as_channels(box, channels)
 
-    return Raw(raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others))
+    return Raw(
+        raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others, f"not listed in {table.name}")
+    )
 
 
 def crop_black_border(image: Pixels) -> Pixels:

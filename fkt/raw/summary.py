@@ -22,7 +22,7 @@ def remarks(meta: Meta) -> list[str]:
     notes, lines = meta.notes, []
     if "ignored_files" in notes:
         ignored = notes["ignored_files"]
-        lines.append(f"{ignored['count']} files are no images and were ignored, such as {ignored['examples'][0]}")
+        lines.append(f"{ignored['count']} files were left out ({ignored['why']}), such as {ignored['examples'][0]}")
     if "skipped" in notes:
         lines += _listed("unreadable files were left out", notes["skipped"])
     if "duplicates" in notes:

@@ -112,6 +112,14 @@ def test_every_file_dataset_is_prepared_with_its_class_names(tmp_path, dataset, 
     assert np.load(tmp_path / "data" / "images.npy").shape[1:] == (20, 20, 1)
 
 
+def test_files_that_were_left_out_are_remarked_on(raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.copy(raw / "test/a/000.png", tmp_path / "raw/test/loose.png")
+    (tmp_path / "raw/test/a/list.txt").write_text("000.png")
+    meta = prepare("folder", params(tmp_path / "raw"), tmp_path / "data")
+    assert remarks(meta) == ["2 files were left out (no images, or in no class folder), such as test/loose.png"]
+
+
 def test_images_keep_their_labels_and_their_look(raw, tmp_path):
     meta = prepare("folder", params(raw, image_size=32), tmp_path / "data")
     data = arrays(tmp_path / "data")
