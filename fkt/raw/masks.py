@@ -11,7 +11,7 @@ import numpy as np
 from fkt.errors import CorruptData, DatasetNotFound
 from fkt.raw.decode import Unreadable, decode_file
 from fkt.raw.notes import SHOWN
-from fkt.raw.pixels import CHUNK, decode_into
+from fkt.raw.pixels import chunks, decode_into
 from fkt.raw.saliency import saliency_maps
 from fkt.raw.source import Pixels, Raw
 from fkt.raw.splits import Ints
@@ -25,8 +25,7 @@ def mask_folder(source: Path) -> Path:
 
 def fill_with_saliency(masks: Pixels, images: Pixels, train: Ints) -> None:
     """Fill masks (M, S, S) with the saliency of the prepared images (N, S, S, C) at train (M,)."""
-    for start in range(0, len(train), CHUNK // 8):
-        rows = slice(start, start + CHUNK // 8)
+    for rows in chunks(images, len(train), bytes_each=100):  # complex spectra among them
         masks[rows] = saliency_maps(images[train[rows]])
 
 
@@ -75,5 +74,5 @@ def _mask_path(folder: Path, name: str, names: set[str]) -> Path:
 
 def masks_note(masks: Pixels, kind: str) -> dict[str, Any]:
     """Return the note on the masks (M, S, S): their kind, and how many are empty."""
-    filled = sum(int(masks[row : row + CHUNK].any(axis=(1, 2)).sum()) for row in range(0, len(masks), CHUNK))
+    filled = sum(int(masks[rows].any(axis=(1, 2)).sum()) for rows in chunks(masks, len(masks)))
     return {"masks": {"kind": kind, "images": len(masks), "empty": len(masks) - filled}}

@@ -65,7 +65,7 @@ def test_without_masks_nothing_is_written_and_masks_change_no_other_byte(raw, tm
 
 def test_saliency_is_that_of_each_training_image_whatever_the_chunks(raw, tmp_path, monkeypatch):
     prepare("folder", params(raw, "saliency"), tmp_path / "0")
-    monkeypatch.setattr("fkt.raw.masks.CHUNK", 24)
+    monkeypatch.setattr("fkt.raw.pixels.CHUNK_BYTES", 3 * 100 * 16 * 16 * 3)  # three images of 16 x 16 x 3 at a time
     prepare("folder", params(raw, "saliency"), tmp_path / "1")
     assert contents(tmp_path / "0") == contents(tmp_path / "1")
     split = load_split(tmp_path / "0", "train", with_masks=True)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,33 @@ def test_a_prepared_folder_is_what_the_store_documents(raw, tmp_path):
 
 
 def test_mean_and_std_are_those_of_the_training_images(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixels, "CHUNK", 7)
+    monkeypatch.setattr(pixels, "CHUNK_BYTES", 7 * 9 * 16 * 16 * 3)
     meta = prepare("folder", params(raw), tmp_path / "data")
     data = arrays(tmp_path / "data")
     values = data["images"][data["train"]].reshape(-1, 3) / 255
     np.testing.assert_allclose(meta.mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(meta.std, values.std(axis=0), rtol=1e-12)
+
+
+def test_the_size_of_the_chunks_changes_no_digit(raw, tmp_path, monkeypatch):
+    """Neither of the sums nor of the arrays, of which the rows of dropped copies are left out."""
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.copy(raw / "test/c/001.png", tmp_path / "raw/train/c/leak.png")
+    for name, size in (("whole", pixels.CHUNK_BYTES), ("pieces", 50_000), ("single", 1)):
+        monkeypatch.setattr(pixels, "CHUNK_BYTES", size)
+        prepare("folder", params(tmp_path / "raw", masks="saliency"), tmp_path / name)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "pieces") == contents(tmp_path / "single")
+
+
+def test_large_images_are_added_up_a_few_at_a_time():
+    images = np.random.default_rng(0).integers(0, 256, (60, 512, 512, 3), dtype=np.uint8)
+    tracemalloc.start()
+    found = mean_and_std(images, np.arange(60))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pixels.CHUNK_BYTES
+    values = images.reshape(-1, 3)
+    np.testing.assert_allclose(found[0], values.mean(axis=0) / 255, rtol=1e-9)
 
 
 def test_a_constant_channel_has_the_least_deviation():
