@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from fkt.errors import UserError
+from fkt.cores import asked_workers, usable_cores
 from fkt.raw.decode import Unreadable
 from fkt.raw.resize import SquareFit
 from fkt.raw.source import Pixels, Raw
@@ -34,12 +33,8 @@ _PLAIN_SECONDS = 10.0
 
 def decode_workers() -> int:
     """Return the number of decoding threads: FKT_WORKERS, or one per processor up to 8; it changes no result."""
-    text = os.environ.get("FKT_WORKERS")
-    if text is None:
-        return min(os.cpu_count() or 1, _MOST_WORKERS)
-    if not text.isdecimal():
-        raise UserError(f"FKT_WORKERS: '{text}' is not a number of workers; give a whole number from 0")
-    return max(1, int(text))
+    asked = asked_workers()
+    return min(usable_cores(), _MOST_WORKERS) if asked is None else max(1, asked)
 
 
 def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], dict[int, str]]:

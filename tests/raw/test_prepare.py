@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -105,8 +106,17 @@ def test_equal_input_gives_equal_bytes_whatever_the_workers(raw, tmp_path, monke
         prepare("folder", params(raw), tmp_path / workers)
     assert contents(tmp_path / "0") == contents(tmp_path / "1") == contents(tmp_path / "4")
     monkeypatch.setenv("FKT_WORKERS", "many")
-    with pytest.raises(UserError, match="FKT_WORKERS: 'many'"):
+    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a number of workers"):
         prepare("folder", params(raw), tmp_path / "many")
+
+
+def test_threads_are_as_many_as_the_processors_that_the_process_may_use(monkeypatch):
+    monkeypatch.delenv("FKT_WORKERS", raising=False)
+    for cores, expected in ((1, 1), (3, 3), (64, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert pixels.decode_workers() == expected
+    monkeypatch.setenv("FKT_WORKERS", "0")
+    assert pixels.decode_workers() == 1
 
 
 def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path):
