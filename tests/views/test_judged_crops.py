@@ -11,7 +11,7 @@ from fkt.data.keys import keyed_generator
 from fkt.params import Augment
 from fkt.sheet import crops_line, draw_sheet
 from fkt.views.batched_engine import BatchedPipeline
-from fkt.views.good_crops import DRAWS, good_draws, judged_index
+from fkt.views.good_crops import DRAWS, good_draws, judged_index, object_share
 from fkt.views.loader import Loader
 from fkt.views.pipeline import build_pipeline
 from tests import references_pretext as references
@@ -135,6 +135,22 @@ def test_judged_views_depend_on_key_and_mask_alone(monkeypatch):
     assert torch.equal(judging(images, 1, "view", masks=masks // 2 * 2), judging(images, 1, "view", masks=masks // 2))
     monkeypatch.setattr("fkt.views.batched_engine.CHUNK_VALUES", 7 * 3 * SIZE**2)
     torch.testing.assert_close(judging(images, 1, "view", masks=masks), found, rtol=0, atol=1e-5)
+
+
+def test_shares_are_those_of_all_masks_at_once_and_found_for_a_few_at_a_time(monkeypatch):
+    masks, judging = objects(), pipelines(AFTER, 0.5)[1]
+    together = judging.crop_shares(masks, 1)
+    sizes = []
+
+    def watched(some, boxes):
+        sizes.append(len(some))
+        return object_share(some, boxes)
+
+    monkeypatch.setattr("fkt.views.batched_engine.object_share", watched)
+    monkeypatch.setattr("fkt.views.batched_engine.CHUNK_VALUES", 7 * SIZE**2)
+    found = judging.crop_shares(masks, 1)
+    assert set(sizes) == {7, COUNT % 7} and sum(sizes) == 2 * COUNT
+    assert all(torch.equal(one, other) for one, other in zip(found, together, strict=True))
 
 
 def test_without_masks_a_judging_pipeline_refuses_to_work():
