@@ -226,6 +226,18 @@ def test_the_sheet_shows_judged_views_and_says_how_many_crops_hold_the_object():
     assert crops_line(empty, on) == "all masks are empty: no crop is judged"
 
 
+@pytest.mark.parametrize(("good_crops", "said"), [(1.0, ""), (0.25, "25 %"), (0.0, "0 %")])
+def test_the_sheet_says_whose_crops_are_judged_in_training(good_crops, said):
+    split = masked_split()
+    section = {"views": [CROP.model_dump()], "labelled": [], "engine": "batched", "good_crops": good_crops}
+    off, on = (Augment.model_validate(section | {"object_share": share}) for share in (0.0, 0.6))
+    title = " ".join(draw_sheet(split, on).texts[0].get_text().split())
+    for text in (title, crops_line(split, on)):
+        assert ("good_crops" in text) == bool(said)
+        assert said in text
+    assert "good_crops" not in draw_sheet(split, off).texts[0].get_text(), "no crop is judged at all"
+
+
 @pytest.mark.gpu
 def test_the_gpu_judges_as_the_cpu_does():
     images, masks = maps_of_places(), objects()
