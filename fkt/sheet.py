@@ -39,7 +39,10 @@ def examples(split: Split) -> Tensor:
 
 
 def draw_sheet(split: Split, augment: Augment) -> Figure:
-    """Draw one row an example: the original, then views of the labelled pipeline, then SSL views."""
+    """Draw one row an example: the original, then views of the labelled pipeline, then SSL views.
+
+    Where crops are judged, those of all examples are, whatever share of the images augment.good_crops says.
+    """
     meta, index = split.meta, examples(split)
     stored = split.images(index)
     masks = split.masks(index) if augment.object_share else None
@@ -56,6 +59,8 @@ def draw_sheet(split: Split, augment: Augment) -> Figure:
         f"labelled: {_sentence(augment.labelled)}",
         f"view: {_sentence(augment.views)}",
     ]
+    if augment.object_share and augment.good_crops < 1:
+        lines.append(f"crops: judged in these examples; {_judged_in_training(augment)}")
     return _figure(columns, [meta.classes[int(label)] for label in split.labels[index]], lines)
 
 
@@ -73,6 +78,15 @@ def crops_line(split: Split, augment: Augment) -> str:
     return (
         f"of the crops of {len(masks)} training images {100 * first:.1f} % hold {augment.object_share:g} of the object "
         f"as first drawn, {100 * kept:.1f} % after up to {DRAWS} draws; of the others the best is kept"
+        + (f"; {_judged_in_training(augment)}" if augment.good_crops < 1 else "")
+    )
+
+
+def _judged_in_training(augment: Augment) -> str:
+    """Say whose crops augment.good_crops leaves as they are: which images these are depends on the seed."""
+    return (
+        f"in training the crops of {100 * augment.good_crops:g} % of the images are judged, the others stay as first "
+        "drawn (augment.good_crops)"
     )
 
 

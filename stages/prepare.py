@@ -13,10 +13,12 @@ from fkt.runs import prepared_path
 
 
 def main(params: Params, dataset: str | None = None) -> None:
-    """Prepare a dataset, and print what came of it; source and masks are of the one that params.yaml is about."""
-    name = dataset or params.dataset
-    settings = params.prepare
-    if name != params.dataset:  # features are probed on it; no view of it is made, so that no crop is judged by masks
+    """Prepare a dataset, and print what came of it.
+
+    A dataset of transfer, which is only probed, has no masks, and is not where prepare.source says.
+    """
+    name, settings = dataset or params.dataset, params.prepare
+    if name != params.dataset:
         settings = settings.model_copy(update={"source": None, "masks": "none"})
     target = prepared_path(name)
     meta = prepare(name, settings, target)

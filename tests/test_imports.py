@@ -21,13 +21,14 @@ from tests.imports import (
 
 STAGES = stage_definitions()
 SOURCES = sorted(path.relative_to(ROOT) for room in ("fkt", "stages") for path in (ROOT / room).rglob("*.py"))
-GROUND = {"params", "errors", "runs", "hardware", "eager"}
+GROUND = {"params", "errors", "runs", "hardware", "eager", "cores"}
 """What every room may stand on."""
 MAY_IMPORT = {
     "errors": set(),
     "runs": {"errors"},
     "hardware": {"errors"},
     "eager": set(),
+    "cores": {"errors"},
     "params": {"errors"},
     "data": GROUND,
     "raw": GROUND | {"data"},

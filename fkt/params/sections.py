@@ -127,7 +127,8 @@ class Transfer(Frozen):
     """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
 
     datasets: Annotated[list[Dataset], AfterValidator(not_twice)]
-    """Prepared as the ``prepare`` section says, each from data/raw/<name>; none is no such evaluation."""
+    """Prepared as the ``prepare`` section says, each from data/raw/<name> and without masks; none is no such
+    evaluation."""
 
 
 class Cam(Frozen):

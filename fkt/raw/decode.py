@@ -43,11 +43,11 @@ class Unreadable(CorruptData):
 def decode_file(path: Path, channels: int, background: str = "white") -> NDArray[np.uint8]:
     """Decode an image file to (H, W, channels) uint8, upright as its EXIF tag says.
 
-    channels: 3 is RGB, 1 is luma (ITU-R BT.601). Transparent pixels are laid over the background: white is what a
-    viewer shows and what keeps black line art visible. Images of 16 bits are scaled by the whole 16-bit range (v / 257,
-    rounded, where they are gray; pillow brings those of color to 8 bits by v >> 8), never clipped; floating-point
-    images are taken to lie in [0, 1], or in [0, 255] if any value is above 1. Of several frames or pages the first is
-    taken. Embedded color profiles are ignored.
+    channels: 3 is RGB, 1 is luma (ITU-R BT.601). background: what transparent pixels are laid over, by default white,
+    which is what a viewer shows and what keeps black line art visible. Images of 16 bits are scaled by the whole 16-bit
+    range, never clipped (gray as v / 257, rounded; of color, pillow keeps the high byte); floating-point images are
+    taken to lie in [0, 1], or in [0, 255] if any value is above 1. Of several frames or pages the first is taken.
+    Embedded color profiles are ignored.
 
     Raises Unreadable for a file that is absent, empty, truncated, no image, of undefined brightness range, or so
     large that pillow takes it for a decompression bomb.

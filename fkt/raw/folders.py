@@ -17,7 +17,7 @@ from fkt.raw.source import Pixels, Raw
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2".split()  # noqa: SIM905
 )
-"""What counts as an image, in lower case; every other file is ignored and counted."""
+"""What counts as an image, in lower case; every other file is left out and counted."""
 
 _EXAMPLES = 10
 
@@ -58,7 +58,7 @@ def _hidden(name: str) -> bool:
 def from_files(
     root: Path, classes: Sequence[str], files: Sequence[tuple[SplitName, int, Path]], ignored: Sequence[Path]
 ) -> Raw:
-    """Build a Raw of image files: (part, label, path) of each, and what was passed over."""
+    """Build a Raw of image files: (part, label, path) of each, and what was left out."""
     names = [path.relative_to(root).as_posix() for _, _, path in files]
 
     def load(index: int, channels: int) -> Pixels:
@@ -70,16 +70,16 @@ def from_files(
         labels=np.array([label for _, label, _ in files], dtype=np.int64),
         parts=np.array([part for part, _, _ in files]),
         load=load,
-        notes=ignored_note(root, ignored),
+        notes=ignored_note(root, ignored, "no images, or in no class folder"),
     )
 
 
-def ignored_note(root: Path, ignored: Sequence[Path]) -> dict[str, Any]:
-    """Return the note on files that were passed over: how many, and the first of them."""
+def ignored_note(root: Path, ignored: Sequence[Path], why: str) -> dict[str, Any]:
+    """Return the note on files that were left out: how many, the first of them, and why."""
     if not ignored:
         return {}
     examples = [path.relative_to(root).as_posix() for path in ignored[:_EXAMPLES]]
-    return {"ignored_files": {"count": len(ignored), "examples": examples}}
+    return {"ignored_files": {"count": len(ignored), "examples": examples, "why": why}}
 
 
 def read_classes(
@@ -99,14 +99,9 @@ def read_classes(
         seen = f"one class folder ('{train[0]}')" if train else "no class folders"
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if len(train) == 1 else ""
         raise DatasetNotFound(f"{parts['train'][0]} holds {seen}, two or more are needed{hint}. Expected: {layout}")
-    for part, folders in parts.items():
-        flat = [path for folder in folders for path in folder.iterdir() if path.is_file() and is_image(path)]
-        if flat and not found[part]:
-            raise CorruptData(
-                f"{folders[0]} holds images but no class folders, {min(flat).name} among them; sort them into folders "
-                f"by class, or move them away. Expected: {layout}"
-            )
     for part, names in found.items():
+        if not names:
+            _no_loose_images(parts[part], layout)
         if unknown := sorted(names - set(train)):
             raise CorruptData(
                 f"{parts[part][0]} has classes that {parts['train'][0]} has not: {', '.join(unknown)}; "
@@ -128,6 +123,16 @@ def read_classes(
 def _class_names(folders: Sequence[Path], only: Mapping[str, str] | None) -> set[str]:
     names = {path.name for folder in folders for path in visible_folders(folder)}
     return names if only is None else names & set(only)
+
+
+def _no_loose_images(folders: Sequence[Path], layout: str) -> None:
+    """Refuse a part that has images and no classes: without it, another one would be cut from the training images."""
+    for folder in folders:
+        if any(is_image(path) for path in folder.iterdir()):
+            raise DatasetNotFound(
+                f"{folder} holds images but no class folders, so that nobody knows their classes; put each image into "
+                f"the folder of its class, or move it out of the source. Expected: {layout}"
+            )
 
 
 def _no_empty_class(folder: Path, names: Sequence[str], files: Sequence[tuple[SplitName, int, Path]]) -> None:

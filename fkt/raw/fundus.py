@@ -47,7 +47,9 @@ def read_aptos(source: Path, download: bool) -> Raw:
     def load(index: int, channels: int) -> Pixels:
         return decode_fundus(files[index][2], channels)
 
-    return Raw(raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others))
+    return Raw(
+        raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others, f"not listed in {table.name}")
+    )
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:

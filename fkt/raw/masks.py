@@ -11,7 +11,7 @@ import numpy as np
 from fkt.errors import CorruptData, DatasetNotFound
 from fkt.raw.decode import Unreadable, decode_file
 from fkt.raw.notes import SHOWN
-from fkt.raw.pixels import CHUNK, decode_into
+from fkt.raw.pixels import chunks, decode_into
 from fkt.raw.saliency import saliency_maps
 from fkt.raw.source import Pixels, Raw
 from fkt.raw.splits import Ints
@@ -19,14 +19,13 @@ from fkt.raw.splits import Ints
 
 def mask_folder(source: Path) -> Path:
     """Where the masks of a tree of image files are looked for: beside it, so that no folder of it is taken for them."""
-    source = source.absolute()  # "." has no name
-    return source.with_name(f"{source.name}-masks")
+    named = source.resolve() if source.name in ("", "..") else source  # "." is a folder without a name of its own
+    return Path(f"{named}-masks")
 
 
 def fill_with_saliency(masks: Pixels, images: Pixels, train: Ints) -> None:
     """Fill masks (M, S, S) with the saliency of the prepared images (N, S, S, C) at train (M,)."""
-    for start in range(0, len(train), CHUNK // 8):
-        rows = slice(start, start + CHUNK // 8)
+    for rows in chunks(images, len(train), bytes_each=100):  # complex spectra among them
         masks[rows] = saliency_maps(images[train[rows]])
 
 
@@ -34,9 +33,9 @@ def fill_from_files(masks: Pixels, raw: Raw, positions: Ints, folder: Path) -> N
     """Fill masks (M, S, S) with the files in ``folder`` that belong to the images at positions (M,) of a source.
 
     A mask is an image file of the same relative path, or of that path with the suffix .png, and of its image's size:
-    0 or transparent is no object, and brighter is more object; the brightest value of a file becomes 255. It is resized
-    and cut as its image is. Raises DatasetNotFound where there is no such folder, CorruptData naming what is missing or
-    does not fit.
+    0 is no object, and brighter is more object; the brightest value of a file becomes 255. What is transparent is no
+    object either, as around one that was cut out. It is resized and cut as its image is. Raises DatasetNotFound where
+    there is no such folder, CorruptData naming what is missing or does not fit.
     """
     remedy = "or set prepare.masks: saliency, or none"
     if not folder.is_dir():
@@ -75,5 +74,5 @@ def _mask_path(folder: Path, name: str, names: set[str]) -> Path:
 
 def masks_note(masks: Pixels, kind: str) -> dict[str, Any]:
     """Return the note on the masks (M, S, S): their kind, and how many are empty."""
-    filled = sum(int(masks[row : row + CHUNK].any(axis=(1, 2)).sum()) for row in range(0, len(masks), CHUNK))
+    filled = sum(int(masks[rows].any(axis=(1, 2)).sum()) for rows in chunks(masks, len(masks)))
     return {"masks": {"kind": kind, "images": len(masks), "empty": len(masks) - filled}}

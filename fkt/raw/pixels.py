@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from fkt.errors import UserError
+from fkt.cores import asked_workers, usable_cores
 from fkt.raw.decode import Unreadable
 from fkt.raw.resize import SquareFit
 from fkt.raw.source import Pixels, Raw
@@ -24,8 +23,8 @@ T = TypeVar("T")
 
 STD_FLOOR = 1.0 / 255.0
 """Deviation given to a channel that varies less than one gray level: it is divided by later and must not be 0."""
-CHUNK = 1024
-"""Images handled at a time where the whole array need not fit into memory."""
+CHUNK_BYTES = 2**27
+"""Memory for what is handled at a time where the whole array need not fit."""
 
 _BATCH = 32
 _MOST_WORKERS = 8
@@ -34,12 +33,8 @@ _PLAIN_SECONDS = 10.0
 
 def decode_workers() -> int:
     """Return the number of decoding threads: FKT_WORKERS, or one per processor up to 8; it changes no result."""
-    text = os.environ.get("FKT_WORKERS")
-    if text is None:
-        return min(os.cpu_count() or 1, _MOST_WORKERS)
-    if not text.isdecimal():
-        raise UserError(f"FKT_WORKERS: '{text}' is not a number of workers; give a whole number from 0")
-    return max(1, int(text))
+    asked = asked_workers()
+    return min(usable_cores(), _MOST_WORKERS) if asked is None else max(1, asked)
 
 
 def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], dict[int, str]]:
@@ -87,6 +82,15 @@ def _with_progress(items: Iterator[T], num_images: int) -> Iterator[T]:
                 print(f"prepare: {done} of {num_images} images", file=sys.stderr, flush=True)
 
 
+def chunks(images: Pixels, count: int, bytes_each: int = 1) -> Iterator[slice]:
+    """Yield 0 ... count - 1 in slices, each of as many images of (N, ...) as CHUNK_BYTES allows, but at least one.
+
+    bytes_each: the memory that is needed for each value of an image.
+    """
+    step = max(1, CHUNK_BYTES // (bytes_each * math.prod(images.shape[1:])))
+    yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
 def mean_and_std(images: Pixels, index: Ints) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation (of the population) in [0, 1] of each channel of the images at ``index``.
 
@@ -95,8 +99,8 @@ def mean_and_std(images: Pixels, index: Ints) -> tuple[list[float], list[float]]
     """
     channels = images.shape[3]
     total, squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
-    for start in range(0, len(index), CHUNK):
-        values = images[index[start : start + CHUNK]].reshape(-1, channels)
+    for rows in chunks(images, len(index), bytes_each=9):  # an integer beside each value of a channel
+        values = images[index[rows]].reshape(-1, channels)
         for channel in range(channels):
             counts = np.bincount(values[:, channel], minlength=256)
             total[channel] += counts @ np.arange(256)

@@ -18,7 +18,7 @@ from fkt.raw.datasets import read_raw, source_folder
 from fkt.raw.masks import fill_from_files, fill_with_saliency, mask_folder, masks_note
 from fkt.raw.notes import duplicate_notes, unreadable_note
 from fkt.raw.partition import DROPPED, partition
-from fkt.raw.pixels import CHUNK, decode_into, mean_and_std
+from fkt.raw.pixels import chunks, decode_into, mean_and_std
 from fkt.raw.source import Pixels, Raw
 from fkt.raw.splits import Ints, duplicate_groups, limited
 
@@ -112,8 +112,8 @@ def _compact(folder: Path, images: Pixels, keep: Ints) -> Pixels:
         return images
     path = folder / "kept.npy"
     kept = _new_array(path, (len(keep), *images.shape[1:]))
-    for start in range(0, len(keep), CHUNK):
-        kept[start : start + CHUNK] = images[keep[start : start + CHUNK]]
+    for rows in chunks(images, len(keep)):
+        kept[rows] = images[keep[rows]]
     os.replace(path, folder / "images.npy")
     return kept
 

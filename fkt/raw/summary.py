@@ -22,9 +22,7 @@ def remarks(meta: Meta) -> list[str]:
     notes, lines = meta.notes, []
     if "ignored_files" in notes:
         ignored = notes["ignored_files"]
-        lines.append(
-            f"{ignored['count']} files were left out, such as {ignored['examples'][0]}: no images, or of no class"
-        )
+        lines.append(f"{ignored['count']} files were left out ({ignored['why']}), such as {ignored['examples'][0]}")
     if "skipped" in notes:
         lines += _listed("unreadable files were left out", notes["skipped"])
     if "duplicates" in notes:

@@ -67,8 +67,12 @@ class BatchedPipeline:
         hosts, again = self._draw(len(masks), *key)
         draws = torch.stack([hosts[0], *again]).to(masks.device)
         crop = self._crop()
-        first, kept = crop.boxes(draws[0]), crop.boxes(self._good(draws, masks))
-        return object_share(masks, first), object_share(masks, kept)
+        first, kept = [], []
+        step = max(1, CHUNK_VALUES // masks[0].numel())  # shares are sums of float64, eight times the masks
+        for some, its in zip(masks.split(step), draws.split(step, dim=1), strict=True):
+            first.append(object_share(some, crop.boxes(its[0])))
+            kept.append(object_share(some, crop.boxes(self._good(its, some))))
+        return torch.cat(first), torch.cat(kept)
 
     def _draw(self, count: int, *key: int | str) -> tuple[list[Tensor], list[Tensor]]:
         """Draw the numbers of each pass, and further crops to choose from where crops are judged."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import warnings
@@ -13,7 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fkt.errors import UserError
+from fkt.cores import asked_workers, usable_cores
 
 T = TypeVar("T")
 
@@ -53,13 +52,10 @@ def num_workers() -> int:
 
     Raises UserError where FKT_WORKERS is not a whole number.
     """
-    text = os.environ.get("FKT_WORKERS")
-    if text is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return 0 if cores <= 2 else min(8, cores - 1)
-    if not text.isdecimal():
-        raise UserError(f"FKT_WORKERS: '{text}' is not a number of processes; give a whole number from 0")
-    return int(text)
+    asked, cores = asked_workers(), usable_cores()
+    if asked is not None:
+        return asked
+    return 0 if cores <= 2 else min(8, cores - 1)
 
 
 def _start(_worker: int) -> None:

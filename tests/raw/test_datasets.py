@@ -81,14 +81,6 @@ def test_a_folder_with_parts_keeps_them(tmp_path, names):
     assert raw.classes == ["a", "b"]
 
 
-def test_a_part_of_images_without_class_folders_is_refused(tmp_path):
-    fakes.write_folder(tmp_path, ("a", "b"), {"train": 5})
-    (tmp_path / "test").mkdir()
-    fakes.save(tmp_path / "test" / "0.png", np.zeros((8, 8), dtype=np.uint8))
-    with pytest.raises(CorruptData, match=r"test holds images but no class folders, 0\.png among them; sort them into"):
-        read_raw("folder", str(tmp_path), False)
-
-
 def test_images_deeper_down_belong_to_their_class_and_other_files_are_counted(tmp_path):
     fakes.write_folder(tmp_path, ("a", "b"), 2)
     fakes.write_classes(tmp_path / "a", ("deeper",), 3, suffix=".JPG")
@@ -100,6 +92,7 @@ def test_images_deeper_down_belong_to_their_class_and_other_files_are_counted(tm
     assert counted(raw) == {"train": [5, 2]}
     assert raw.notes["ignored_files"]["count"] == 4
     assert "b/readme.txt" in raw.notes["ignored_files"]["examples"]
+    assert raw.notes["ignored_files"]["why"] == "no images, or in no class folder"  # loose.png is an image
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
@@ -128,6 +121,17 @@ def test_parts_under_unknown_names_do_not_become_classes(tmp_path):
 def test_test_folders_without_train_are_refused(tmp_path):
     fakes.write_folder(tmp_path, ("a", "b"), {"test": 2, "val": 2})
     with pytest.raises(DatasetNotFound, match="holds test, val but no train folder"):
+        read_raw("folder", str(tmp_path), False)
+
+
+@pytest.mark.parametrize("part", ["test", "val", "Validation"])
+def test_a_part_whose_images_lie_in_no_class_folders_is_refused_with_the_layout(tmp_path, part):
+    """As contests hand out their test images; unseen, a test set would be cut from the training images."""
+    fakes.write_folder(tmp_path, ("a", "b"), {"train": 4})
+    (tmp_path / part).mkdir()
+    assert counted(read_raw("folder", str(tmp_path), False)) == {"train": [4, 4]}
+    shutil.copy(tmp_path / "train/a/000.png", tmp_path / part / "1.png")
+    with pytest.raises(DatasetNotFound, match=rf"{part} holds images but no class folders.*Expected: <source>/<class>"):
         read_raw("folder", str(tmp_path), False)
 
 
@@ -168,7 +172,11 @@ def test_aptos_takes_grades_from_the_table_and_cuts_the_border(tmp_path):
         assert grades[Path(raw.names[i]).stem] == str(raw.labels[i])
         assert raw.load(i, 3).shape[0] < 60 and raw.load(i, 3).shape[1] < 60
     assert raw.load(0, 1).shape[2] == 1
-    assert raw.notes["ignored_files"]["count"] == 1
+    assert raw.notes["ignored_files"] == {
+        "count": 1,
+        "examples": ["train_images/extra.png"],
+        "why": "not listed in train.csv",
+    }
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,15 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, name):
     np.testing.assert_array_equal(pixels.repeat(3, axis=2), decode_file(tmp_path / name, 3))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_of_sixteen_bits_of_color_the_high_byte_is_kept(tmp_path, name):
+    import cv2  # pillow writes no such files
+
+    color16 = DRAW.integers(0, 65536, (6, 5, 3)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / name), color16[..., ::-1])
+    np.testing.assert_array_equal(decode_file(tmp_path / name, 3), color16 // 256)
+
+
 def test_32_bit_integers_are_read_on_the_16_bit_scale_or_refused(tmp_path):
     path = written(tmp_path / "a.tif", Image.fromarray(GRAY16.astype(np.int32)))
     np.testing.assert_array_equal(decode_file(path, 1)[..., 0], np.round(GRAY16 / 257.0))
@@ -56,6 +65,13 @@ def test_transparency_is_laid_over_white(tmp_path):
         path = written(tmp_path / f"{mode}.png", Image.fromarray(rgba).convert(mode))
         np.testing.assert_array_equal(decode_file(path, 3)[0, :, 0], [255, 0, 204])
         np.testing.assert_array_equal(decode_file(path, 1)[0, :, 0], [255, 0, 204])
+
+
+def test_the_background_of_transparency_may_be_another(tmp_path):
+    rgba = np.full((1, 3, 4), 200, dtype=np.uint8)
+    rgba[0, :, 3] = (0, 255, 51)
+    path = written(tmp_path / "a.png", Image.fromarray(rgba))
+    np.testing.assert_array_equal(decode_file(path, 1, background="black")[0, :, 0], [0, 200, 40])
 
 
 def test_a_transparent_palette_entry_is_white_and_the_others_keep_their_color(tmp_path):

@@ -16,7 +16,6 @@ from fkt.data.store import load_meta, load_split
 from fkt.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.params import load_params
 from fkt.raw.decode import decode_file
-from fkt.raw.masks import mask_folder
 from fkt.raw.prepare import prepare
 from fkt.raw.saliency import saliency_maps
 from fkt.raw.summary import remarks
@@ -66,7 +65,7 @@ def test_without_masks_nothing_is_written_and_masks_change_no_other_byte(raw, tm
 
 def test_saliency_is_that_of_each_training_image_whatever_the_chunks(raw, tmp_path, monkeypatch):
     prepare("folder", params(raw, "saliency"), tmp_path / "0")
-    monkeypatch.setattr("fkt.raw.masks.CHUNK", 24)
+    monkeypatch.setattr("fkt.raw.pixels.CHUNK_BYTES", 3 * 100 * 16 * 16 * 3)  # three images of 16 x 16 x 3 at a time
     prepare("folder", params(raw, "saliency"), tmp_path / "1")
     assert contents(tmp_path / "0") == contents(tmp_path / "1")
     split = load_split(tmp_path / "0", "train", with_masks=True)
@@ -99,24 +98,6 @@ def test_a_masks_pixels_stay_over_those_of_its_image(raw, tmp_path):
     assert min(others) < 0.6, "the comparison tells one mask from another"
 
 
-def test_what_is_transparent_in_a_mask_is_no_object(tmp_path):
-    fakes.write_intel(tmp_path / "raw", train=6, test=2, size=16)
-    for path in (tmp_path / "raw" / "seg_train").rglob("*.jpg"):
-        height, width = decode_file(path, 1).shape[:2]
-        mask = np.zeros((height, width, 4), dtype=np.uint8)
-        mask[:, width // 2 :] = 255  # white and opaque on the right, black and transparent on the left
-        fakes.save((tmp_path / "raw-masks" / path.relative_to(tmp_path / "raw")).with_suffix(".png"), mask)
-    prepare("intel", params(tmp_path / "raw", "files"), tmp_path / "data")
-    masks = np.load(tmp_path / "data" / "masks.npy")
-    assert (masks[:, :, 9:] == 255).all() and (masks[:, :, :7] == 0).all()
-
-
-def test_masks_lie_beside_a_source_that_is_the_working_folder(tmp_path, monkeypatch):
-    (tmp_path / "photos").mkdir()
-    monkeypatch.chdir(tmp_path / "photos")
-    assert mask_folder(Path(".")) == tmp_path / "photos-masks"
-
-
 def test_a_mask_may_be_png_beside_a_jpg_and_hold_class_numbers(tmp_path):
     fakes.write_intel(tmp_path / "raw", train=6, test=2, size=16)
     for path in (tmp_path / "raw" / "seg_train").rglob("*.jpg"):
@@ -127,6 +108,37 @@ def test_a_mask_may_be_png_beside_a_jpg_and_hold_class_numbers(tmp_path):
     prepare("intel", params(tmp_path / "raw", "files"), tmp_path / "data")
     masks = np.load(tmp_path / "data" / "masks.npy")
     assert (masks[:, :, 9:] == 255).all() and (masks[:, :, :7] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_in_a_mask_is_no_object(raw, tmp_path, mode):
+    """A cut-out: the object white and opaque, the rest transparent, whatever color lies under it."""
+    inside = np.zeros((24, 24), dtype=bool)
+    inside[6:18, 6:18] = True
+    for path in (raw / "train").rglob("*.png"):
+        whole = np.zeros(np.asarray(Image.open(path)).shape[:2], dtype=bool)
+        whole[:24, (whole.shape[1] - 24) // 2 :][:, :24] = inside  # the part that preparation cuts out
+        alpha = Image.fromarray(255 * whole.astype(np.uint8))
+        place = tmp_path / "raw-masks" / path.relative_to(raw)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if mode == "P":
+            alpha.quantize(2).save(place, transparency=alpha.quantize(2).getpixel((0, 0)))
+        else:
+            cut = Image.new("RGBA", alpha.size, "white")
+            cut.putalpha(alpha)
+            cut.convert(mode).save(place)
+    prepare("folder", params(raw, "files", image_size=24), tmp_path / "data")
+    masks = np.load(tmp_path / "data" / "masks.npy")
+    np.testing.assert_array_equal(masks, np.broadcast_to(255 * inside, masks.shape))
+
+
+@pytest.mark.parametrize("source", [".", "train/..", "../raw", "../raw/"])
+def test_masks_lie_beside_the_source_however_it_is_written(raw, tmp_path, monkeypatch, source):
+    write_masks(raw)
+    prepare("folder", params(raw, "files"), tmp_path / "absolute")
+    monkeypatch.chdir(raw)
+    prepare("folder", params(source, "files"), tmp_path / "relative")
+    assert contents(tmp_path / "relative") == contents(tmp_path / "absolute")
 
 
 def test_another_images_file_name_is_never_taken_for_a_mask(raw, tmp_path):
@@ -193,13 +205,3 @@ def test_masks_follow_their_images_into_parts_and_from_disk(raw, tmp_path, monke
         part = split.subset(torch.tensor([5, 11, 0]))
         np.testing.assert_array_equal(part.masks(torch.tensor([1, 2, 0])).numpy(), expected)
         assert torch.equal(part.images(torch.tensor([1, 2, 0])), split.images(index))
-
-
-def test_a_dataset_that_features_are_probed_on_needs_no_masks(raw, monkeypatch):
-    from stages.prepare import main
-
-    monkeypatch.chdir(raw.parent)
-    changes = {"image_size": 16, "channels": 1, "source": str(raw), "masks": "files"}
-    prepared = PARAMS.prepare.model_copy(update=changes)
-    main(PARAMS.model_copy(update={"dataset": "folder", "prepare": prepared}), "digits")
-    assert not (raw.parent / "data/digits/masks.npy").exists()

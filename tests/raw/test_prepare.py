@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +63,33 @@ def test_a_prepared_folder_is_what_the_store_documents(raw, tmp_path):
 
 
 def test_mean_and_std_are_those_of_the_training_images(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(pixels, "CHUNK", 7)
+    monkeypatch.setattr(pixels, "CHUNK_BYTES", 7 * 9 * 16 * 16 * 3)
     meta = prepare("folder", params(raw), tmp_path / "data")
     data = arrays(tmp_path / "data")
     values = data["images"][data["train"]].reshape(-1, 3) / 255
     np.testing.assert_allclose(meta.mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(meta.std, values.std(axis=0), rtol=1e-12)
+
+
+def test_the_size_of_the_chunks_changes_no_digit(raw, tmp_path, monkeypatch):
+    """Neither of the sums nor of the arrays, of which the rows of dropped copies are left out."""
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.copy(raw / "test/c/001.png", tmp_path / "raw/train/c/leak.png")
+    for name, size in (("whole", pixels.CHUNK_BYTES), ("pieces", 50_000), ("single", 1)):
+        monkeypatch.setattr(pixels, "CHUNK_BYTES", size)
+        prepare("folder", params(tmp_path / "raw", masks="saliency"), tmp_path / name)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "pieces") == contents(tmp_path / "single")
+
+
+def test_large_images_are_added_up_a_few_at_a_time():
+    images = np.random.default_rng(0).integers(0, 256, (60, 512, 512, 3), dtype=np.uint8)
+    tracemalloc.start()
+    found = mean_and_std(images, np.arange(60))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < pixels.CHUNK_BYTES
+    values = images.reshape(-1, 3)
+    np.testing.assert_allclose(found[0], values.mean(axis=0) / 255, rtol=1e-9)
 
 
 def test_a_constant_channel_has_the_least_deviation():
@@ -83,8 +106,17 @@ def test_equal_input_gives_equal_bytes_whatever_the_workers(raw, tmp_path, monke
         prepare("folder", params(raw), tmp_path / workers)
     assert contents(tmp_path / "0") == contents(tmp_path / "1") == contents(tmp_path / "4")
     monkeypatch.setenv("FKT_WORKERS", "many")
-    with pytest.raises(UserError, match="FKT_WORKERS: 'many'"):
+    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a number of workers"):
         prepare("folder", params(raw), tmp_path / "many")
+
+
+def test_threads_are_as_many_as_the_processors_that_the_process_may_use(monkeypatch):
+    monkeypatch.delenv("FKT_WORKERS", raising=False)
+    for cores, expected in ((1, 1), (3, 3), (64, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert pixels.decode_workers() == expected
+    monkeypatch.setenv("FKT_WORKERS", "0")
+    assert pixels.decode_workers() == 1
 
 
 def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path):
@@ -110,6 +142,14 @@ def test_every_file_dataset_is_prepared_with_its_class_names(tmp_path, dataset, 
     assert all(min(meta.counts[part]) > 0 for part in SPLITS)
     assert all(name in class_table(meta) for name in meta.classes)
     assert np.load(tmp_path / "data" / "images.npy").shape[1:] == (20, 20, 1)
+
+
+def test_files_that_were_left_out_are_remarked_on(raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    shutil.copy(raw / "test/a/000.png", tmp_path / "raw/test/loose.png")
+    (tmp_path / "raw/test/a/list.txt").write_text("000.png")
+    meta = prepare("folder", params(tmp_path / "raw"), tmp_path / "data")
+    assert remarks(meta) == ["2 files were left out (no images, or in no class folder), such as test/loose.png"]
 
 
 def test_images_keep_their_labels_and_their_look(raw, tmp_path):
@@ -247,17 +287,18 @@ def test_meta_names_no_machine_and_no_time(raw, tmp_path):
 
 
 def test_the_stage_prepares_a_dataset_of_transfer_from_its_own_folder(tmp_path, monkeypatch):
-    """With the settings of the one that is trained on, but for where that one's raw data are."""
+    """With the settings of the one that is trained on, but for where that one's raw data are, and for its masks."""
     from fkt.params import load_params
     from stages.prepare import main
 
     shipped = load_params(Path(__file__).parents[2] / "params.yaml")
-    settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24})
+    settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24, "masks": "files"})
     monkeypatch.chdir(tmp_path)
     fakes.write_folder(Path("data/raw/folder"), ("a", "b"), 20)
     main(shipped.model_copy(update={"dataset": "cifar10", "prepare": settings}), "folder")
     meta = load_meta(Path("data/folder"))
     assert (meta.dataset, meta.classes, meta.image_size, meta.channels) == ("folder", ["a", "b"], 24, 1)
+    assert not Path("data/folder/masks.npy").exists()
     assert not Path("data/cifar10").exists()
 
 

@@ -11,7 +11,7 @@ from fkt.data.keys import keyed_generator
 from fkt.params import Augment
 from fkt.sheet import crops_line, draw_sheet
 from fkt.views.batched_engine import BatchedPipeline
-from fkt.views.good_crops import DRAWS, good_draws, judged_index
+from fkt.views.good_crops import DRAWS, good_draws, judged_index, object_share
 from fkt.views.loader import Loader
 from fkt.views.pipeline import build_pipeline
 from tests import references_pretext as references
@@ -137,6 +137,22 @@ def test_judged_views_depend_on_key_and_mask_alone(monkeypatch):
     torch.testing.assert_close(judging(images, 1, "view", masks=masks), found, rtol=0, atol=1e-5)
 
 
+def test_shares_are_those_of_all_masks_at_once_and_found_for_a_few_at_a_time(monkeypatch):
+    masks, judging = objects(), pipelines(AFTER, 0.5)[1]
+    together = judging.crop_shares(masks, 1)
+    sizes = []
+
+    def watched(some, boxes):
+        sizes.append(len(some))
+        return object_share(some, boxes)
+
+    monkeypatch.setattr("fkt.views.batched_engine.object_share", watched)
+    monkeypatch.setattr("fkt.views.batched_engine.CHUNK_VALUES", 7 * SIZE**2)
+    found = judging.crop_shares(masks, 1)
+    assert set(sizes) == {7, COUNT % 7} and sum(sizes) == 2 * COUNT
+    assert all(torch.equal(one, other) for one, other in zip(found, together, strict=True))
+
+
 def test_without_masks_a_judging_pipeline_refuses_to_work():
     with pytest.raises(AssertionError, match="every call is given masks"):
         pipelines(TURNED, 0.5)[1](maps_of_places(), 0)
@@ -208,6 +224,18 @@ def test_the_sheet_shows_judged_views_and_says_how_many_crops_hold_the_object():
     assert f"{held[1]:.1f} % after up to 10 draws" in said and held[1] > held[0]
     empty = dataclasses.replace(split, _masks=torch.zeros_like(objects(21)))
     assert crops_line(empty, on) == "all masks are empty: no crop is judged"
+
+
+@pytest.mark.parametrize(("good_crops", "said"), [(1.0, ""), (0.25, "25 %"), (0.0, "0 %")])
+def test_the_sheet_says_whose_crops_are_judged_in_training(good_crops, said):
+    split = masked_split()
+    section = {"views": [CROP.model_dump()], "labelled": [], "engine": "batched", "good_crops": good_crops}
+    off, on = (Augment.model_validate(section | {"object_share": share}) for share in (0.0, 0.6))
+    title = " ".join(draw_sheet(split, on).texts[0].get_text().split())
+    for text in (title, crops_line(split, on)):
+        assert ("good_crops" in text) == bool(said)
+        assert said in text
+    assert "good_crops" not in draw_sheet(split, off).texts[0].get_text(), "no crop is judged at all"
 
 
 @pytest.mark.gpu
