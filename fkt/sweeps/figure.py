@@ -52,7 +52,10 @@ def draw(grids: Sequence[Grid], title: str, path: Path) -> bool:
         _share_limits([(axes, grid, panel) for axes, (grid, panel) in zip(places, drawn, strict=False)])
         for axes in places[len(drawn) :]:
             axes.remove()
-        figure.suptitle(f"{title}\nfilled: ours, with standard deviation or interval; hollow: published", fontsize=11)
+        marks = "ours, with standard deviation or interval"
+        if any(panel.is_published for _, panel in drawn):
+            marks = f"filled: {marks}; hollow: published"
+        figure.suptitle(f"{title}\n{marks}", fontsize=11)
         save_figure(figure, path)
     return True
 
