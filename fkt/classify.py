@@ -16,10 +16,9 @@ from torch import Tensor
 from fkt.data.normalize import normalize
 from fkt.errors import CorruptData, reported
 from fkt.models.checkpoint import Card, load_classifier
-from fkt.raw.decode import as_channels, decode_file
-from fkt.raw.fundus import crop_black_border
+from fkt.raw.decode import decode_file
+from fkt.raw.fundus import decode_fundus
 from fkt.raw.resize import SquareFit
-
 
 def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     """Return the class names and the probabilities (N, K) float32 of N image files.
@@ -38,7 +37,7 @@ def _decode(path: Path, card: Card) -> np.ndarray[tuple[int, ...], np.dtype[np.u
     if not path.is_file():
         raise CorruptData(f"{path}: there is no such file; give image files, not folders")
     if card.dataset == "aptos":
-        return as_channels(crop_black_border(decode_file(path, 3)), card.channels)
+        return decode_fundus(path, card.channels)
     return decode_file(path, card.channels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,21 @@ from fkt.data.keys import seeded
 from fkt.data.normalize import normalize
 from fkt.errors import CheckpointError, CorruptData
 from fkt.models.backbones import build_backbone
-from fkt.models.checkpoint import save_model
+from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
-from fkt.params import Model
+from fkt.params import Model, load_params
+from fkt.raw.datasets import read_raw
+from fkt.raw.prepare import prepare
+from tests import fakes
+from tests.conftest import ROOT
 from tests.models.test_checkpoint import MODEL, card
 
 
-def stored(folder: Path) -> Classifier:
+def stored(folder: Path, its: Card | None = None) -> Classifier:
+    its = its or card()
     with seeded("classify"):
-        model = Classifier(build_backbone(Model.model_validate(MODEL), 1), 3)
-    save_model(folder, model, card())
+        model = Classifier(build_backbone(Model.model_validate(MODEL), its.channels), len(its.classes))
+    save_model(folder, model, its)
     return model.eval()
 
 
@@ -39,11 +45,23 @@ def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Pa
     torch.testing.assert_close(found, expected)
 
 
-def test_a_large_color_photograph_is_made_small_and_gray(tmp_path: Path) -> None:
-    stored(tmp_path / "model")
-    Image.new("RGB", (90, 60), (200, 30, 30)).save(tmp_path / "photo.jpg")
-    _, found = classify(tmp_path / "model", [tmp_path / "photo.jpg"])
-    assert found.shape == (1, 3) and found.sum().item() == pytest.approx(1.0)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("dataset", "write"), [("folder", fakes.write_folder), ("aptos", fakes.write_aptos)])
+def test_a_file_gets_the_probabilities_of_the_row_that_preparation_made_of_it(
+    tmp_path: Path, dataset: str, write: Callable[[Path], None], channels: int
+) -> None:
+    """The photographs are larger than the prepared images, most are not square, and fundi have a black border."""
+    write(tmp_path / "raw")
+    changes = {"source": str(tmp_path / "raw"), "image_size": 16, "channels": channels, "masks": "none"}
+    meta = prepare(dataset, load_params(ROOT / "params.yaml").prepare.model_copy(update=changes), tmp_path / "data")
+    rows = torch.from_numpy(np.load(tmp_path / "data" / "images.npy")).permute(0, 3, 1, 2)
+    paths = [tmp_path / "raw" / name for name in read_raw(dataset, str(tmp_path / "raw"), False).names]
+    assert len(paths) == len(rows), "without copies and broken files, rows stand in the order of the source"
+    known = {"dataset": dataset, "classes": meta.classes, "channels": channels, "mean": meta.mean, "std": meta.std}
+    model = stored(tmp_path / "model", card(**known))
+    expected = model(normalize(rows, meta.mean, meta.std)).softmax(dim=1)
+    assert expected.std(dim=0).min() > 1e-4, "the model tells the images apart"
+    torch.testing.assert_close(classify(tmp_path / "model", paths)[1], expected)
 
 
 @pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])

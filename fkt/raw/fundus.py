@@ -45,12 +45,19 @@ def read_aptos(source: Path, download: bool) -> Raw:
     raw = from_files(source, GRADES, files, [])
 
     def load(index: int, channels: int) -> Pixels:
-        box = crop_black_border(decode_file(files[index][2], 3))
-        return as_channels(box, channels)
+        return decode_fundus(files[index][2], channels)
 
     return Raw(
         raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others, f"not listed in {table.name}")
     )
+
+
+def decode_fundus(path: Path, channels: int) -> Pixels:
+    """Decode a fundus photograph to (H, W, channels) uint8 without its black border; see decode_file.
+
+    The border is looked for in color, whatever the channels.
+    """
+    return as_channels(crop_black_border(decode_file(path, 3)), channels)
 
 
 def crop_black_border(image: Pixels) -> Pixels:
