@@ -64,6 +64,24 @@ def test_a_file_gets_the_probabilities_of_the_row_that_preparation_made_of_it(
     torch.testing.assert_close(classify(tmp_path / "model", paths)[1], expected)
 
 
+def test_many_files_go_through_the_network_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path / "model")
+    sizes: list[int] = []
+    forward = Classifier.forward
+
+    def watched(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", watched)
+    fakes.write_classes(tmp_path, ("a",), 3, size=16)
+    paths = sorted((tmp_path / "a").iterdir())
+    _, few = classify(tmp_path / "model", paths)
+    _, many = classify(tmp_path / "model", paths * 25)
+    assert sizes == [3, 32, 32, 11]
+    torch.testing.assert_close(many, few.repeat(25, 1))
+
+
 @pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])
 def test_a_backbone_without_classes_is_refused(tmp_path: Path, name: str) -> None:
     backbone = build_backbone(Model.model_validate(MODEL), 1)
