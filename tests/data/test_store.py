@@ -59,6 +59,24 @@ def test_meta_survives_writing_and_reading(prepared):
     assert not list(prepared.glob("*.partial"))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text.replace('"std"', '"deviation"'),
+        lambda text: text.replace('"classes"', '"names"', 1),
+    ],
+    ids=["cut", "empty", "no object", "renamed", "another renamed"],
+)
+def test_a_meta_file_that_is_cut_or_of_another_version_says_how_to_write_it_anew(prepared, change):
+    text = (prepared / "meta.json").read_text()
+    (prepared / "meta.json").write_text(change(text))
+    with pytest.raises(CorruptData, match=r"meta.json was cut short or .* another version .*; run 'dvc repro prepare'"):
+        load_split(prepared, "train")
+
+
 def test_a_folder_that_was_not_prepared_says_how_to_prepare_it(tmp_path):
     with pytest.raises(CorruptData, match="meta.json is missing; run 'dvc repro prepare'"):
         load_split(tmp_path, "train")
