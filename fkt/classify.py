@@ -21,7 +21,7 @@ from fkt.raw.fundus import decode_fundus
 from fkt.raw.resize import SquareFit
 
 BATCH = 32
-"""Images that go through the network at once."""
+"""Images that go through the network at a time: a folder of photographs need not fit into memory."""
 
 
 def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
@@ -30,12 +30,11 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     Raises CheckpointError for a folder without a model, CorruptData for a file that cannot be read.
     """
     model, card = load_classifier(folder)
-    fit = SquareFit(card.image_size)
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH]])
-            batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    fit, found = SquareFit(card.image_size), []
+    for start in range(0, len(images), BATCH):
+        pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH]])
+        batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        with torch.inference_mode():
             found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))
     return card.classes, torch.cat(found)
 

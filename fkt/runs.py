@@ -151,7 +151,7 @@ def transfer_path(dataset: str, seed: int) -> Path:
 def remove_other_transfers(datasets: Sequence[str]) -> None:
     """Take the results on datasets that are no longer asked for out of what the report depends on; see above."""
     for folder in transfer_path("any", 0).parent.parent.glob("*"):
-        if folder.name not in datasets:
+        if folder.is_dir() and folder.name not in datasets:
             shutil.rmtree(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,23 @@ from PIL import Image
 from fkt.classify import classify
 from fkt.data.keys import seeded
 from fkt.data.normalize import normalize
-from fkt.data.store import load_split
 from fkt.errors import CheckpointError, CorruptData
 from fkt.models.backbones import build_backbone
-from fkt.models.checkpoint import save_model
+from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import Model, load_params
+from fkt.raw.datasets import read_raw
 from fkt.raw.prepare import prepare
 from tests import fakes
 from tests.conftest import ROOT
 from tests.models.test_checkpoint import MODEL, card
 
 
-def stored(folder: Path) -> Classifier:
+def stored(folder: Path, its: Card | None = None) -> Classifier:
+    its = its or card()
     with seeded("classify"):
-        model = Classifier(build_backbone(Model.model_validate(MODEL), 1), 3)
-    save_model(folder, model, card())
+        model = Classifier(build_backbone(Model.model_validate(MODEL), its.channels), len(its.classes))
+    save_model(folder, model, its)
     return model.eval()
 
 
@@ -43,26 +45,41 @@ def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Pa
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("dataset", ["folder", "aptos"])
-def test_files_are_seen_as_prepare_has_made_them(dataset: str, tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    if dataset == "aptos":
-        fakes.write_aptos(raw)
-    else:
-        fakes.write_folder(raw, ("a", "b", "c"), {"train": 12, "test": 5}, size=40)
-    settings = load_params(ROOT / "params.yaml").prepare
-    prepare(dataset, settings.model_copy(update={"source": str(raw)}), tmp_path / "data")
-    test = load_split(tmp_path / "data", "test")
-    with seeded("classify"):
-        model = Classifier(build_backbone(Model.model_validate(MODEL), 1), test.meta.num_classes).eval()
-    save_model(tmp_path / "model", model, card(dataset=dataset, classes=test.meta.classes))
-    everything = torch.arange(len(test))
-    expected = model(normalize(test.images(everything), [0.3], [0.4])).softmax(dim=1).detach()
-    files = sorted(path for path in raw.rglob("*") if path.suffix in (".png", ".jpg"))
-    _, found = classify(tmp_path / "model", files)
-    assert len(files) > 32, "more than one batch"
-    apart = (expected[:, None] - found).abs().amax(dim=2).min(dim=1)  # of each prepared image, the file nearest to it
-    assert apart.values.max() < 1e-6 and len(apart.indices.unique()) == len(test)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("dataset", "write"), [("folder", fakes.write_folder), ("aptos", fakes.write_aptos)])
+def test_a_file_gets_the_probabilities_of_the_row_that_preparation_made_of_it(
+    tmp_path: Path, dataset: str, write: Callable[[Path], None], channels: int
+) -> None:
+    """The photographs are larger than the prepared images, most are not square, and fundi have a black border."""
+    write(tmp_path / "raw")
+    changes = {"source": str(tmp_path / "raw"), "image_size": 16, "channels": channels, "masks": "none"}
+    meta = prepare(dataset, load_params(ROOT / "params.yaml").prepare.model_copy(update=changes), tmp_path / "data")
+    rows = torch.from_numpy(np.load(tmp_path / "data" / "images.npy")).permute(0, 3, 1, 2)
+    paths = [tmp_path / "raw" / name for name in read_raw(dataset, str(tmp_path / "raw"), False).names]
+    assert len(paths) == len(rows), "without copies and broken files, rows stand in the order of the source"
+    known = {"dataset": dataset, "classes": meta.classes, "channels": channels, "mean": meta.mean, "std": meta.std}
+    model = stored(tmp_path / "model", card(**known))
+    expected = model(normalize(rows, meta.mean, meta.std)).softmax(dim=1)
+    assert expected.std(dim=0).min() > 1e-4, "the model tells the images apart"
+    torch.testing.assert_close(classify(tmp_path / "model", paths)[1], expected)
+
+
+def test_many_files_go_through_the_network_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(tmp_path / "model")
+    sizes: list[int] = []
+    forward = Classifier.forward
+
+    def watched(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", watched)
+    fakes.write_classes(tmp_path, ("a",), 3, size=16)
+    paths = sorted((tmp_path / "a").iterdir())
+    _, few = classify(tmp_path / "model", paths)
+    _, many = classify(tmp_path / "model", paths * 25)
+    assert sizes == [3, 32, 32, 11]
+    torch.testing.assert_close(many, few.repeat(25, 1))
 
 
 @pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])

@@ -183,6 +183,46 @@ def test_no_global_random_generator_is_used() -> None:
                 assert call.args, f"{where}: give a seed"
 
 
+DRAWING = re.compile(
+    r"torch\.(rand|randn|randint|randperm|normal|bernoulli|poisson|multinomial)(_like)?"
+    r"|(?!(torch\.)?nn\.init\.).*\.(uniform|normal|log_normal|random|exponential|bernoulli|cauchy|geometric)_"
+)
+UNDER_SEEDED = [("fkt/ssl/memory_bank.py", "torch.randn"), ("fkt/ssl/moco.py", "torch.randn")]
+"""First contents of a bank and of a queue: drawn as fresh weights are, under fkt.data.keys.seeded."""
+
+
+def draws_without_generator(tree: ast.Module) -> list[str]:
+    """What draws from torch's global generator, but for torch.nn.init."""
+    drawing = [(name, call) for name, call in calls(tree) if DRAWING.fullmatch(name)]
+    return [name for name, call in drawing if "generator" not in {keyword.arg for keyword in call.keywords}]
+
+
+@pytest.mark.parametrize(
+    ("text", "draws"),
+    [
+        ("torch.rand(3)", True),
+        ("torch.randperm(len(x), device=device)", True),
+        ("torch.randn_like(x)", True),
+        ("torch.empty(3).uniform_(0, 1)", True),
+        ("torch.randint(9, (2,), generator=keyed_generator(0))", False),
+        ("x.normal_(generator=generator)", False),
+        ("nn.init.normal_(head.weight, std=0.01)", False),
+        ("np.random.default_rng(0).multinomial(3, p)", False),
+    ],
+)
+def test_a_draw_from_the_global_generator_is_noticed(text: str, draws: bool) -> None:
+    assert bool(draws_without_generator(ast.parse(text))) is draws
+
+
+def test_draws_of_torch_name_their_generator() -> None:
+    found = [
+        (str(path.relative_to(ROOT)), name)
+        for path in sources()
+        for name in draws_without_generator(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert sorted(found) == UNDER_SEEDED
+
+
 def test_continuous_integration_runs_make_test() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert script.startswith("#!/usr/bin/env bash\n")

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from fkt.runs import Run, maps_path, remove_other_modes, remove_other_seeds
+from fkt.runs import (
+    Run,
+    maps_path,
+    remove_other_modes,
+    remove_other_seeds,
+    remove_other_transfers,
+    transfer_path,
+)
 
 
 def test_only_the_folders_of_seeds_that_are_not_asked_for_are_removed(tmp_path: Path) -> None:
@@ -29,3 +36,17 @@ def test_only_results_and_maps_of_modes_that_are_not_asked_for_are_removed(
     remove_other_modes(["pretrained", "functional"])
     left = {str(path) for path in Path("metrics").rglob("*") if path.is_file()}
     assert left == {"metrics/runs/functional/s0.json", "metrics/maps/functional.npz"}
+
+
+def test_only_results_on_datasets_that_are_not_asked_for_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    remove_other_transfers([])
+    for dataset in ("usps", "svhn"):
+        transfer_path(dataset, 0).parent.mkdir(parents=True)
+        transfer_path(dataset, 0).write_text("kept?")
+    stray = Path("metrics/runs/transfer/.DS_Store")
+    stray.write_text("left by a file browser")
+    remove_other_transfers(["usps"])
+    assert {path for path in Path("metrics").rglob("*") if path.is_file()} == {transfer_path("usps", 0), stray}

@@ -108,14 +108,16 @@ class Split:
 
 
 def load_meta(prepared: Path) -> Meta:
-    """Read meta.json of a prepared folder."""
+    """Read meta.json of a prepared folder. Raises CorruptData where it is absent, cut, or of another version."""
     path = prepared / "meta.json"
     if not path.is_file():
         raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
     try:
         return Meta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # cut off, or written by another version
-        raise CorruptData(f"{path} cannot be read ({error}); run 'dvc repro -f prepare'") from error
+    except (ValueError, TypeError) as error:  # no JSON, or not these fields
+        raise CorruptData(
+            f"{path} was cut short or written by another version ({error}); run 'dvc repro prepare'"
+        ) from error
 
 
 def load_split(

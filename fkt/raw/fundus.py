@@ -53,7 +53,10 @@ def read_aptos(source: Path, download: bool) -> Raw:
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:
-    """Decode a photograph to (H, W, channels) uint8 without its black border; see decode_file."""
+    """Decode a fundus photograph to (H, W, channels) uint8 without its black border; see decode_file.
+
+    The border is looked for in color, whatever the channels.
+    """
     return as_channels(crop_black_border(decode_file(path, 3)), channels)
 
 

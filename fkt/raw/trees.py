@@ -109,10 +109,7 @@ def _listed_classes(source: Path, where: str) -> dict[str, str]:
         path = source / name
         if not path.is_file():
             continue
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise CorruptData(f"{path} is not UTF-8 text; save it as that") from error
+        text = _text(path)
         if path.suffix == ".json":
             listed = _json_names(path, text)
         else:
@@ -122,6 +119,13 @@ def _listed_classes(source: Path, where: str) -> dict[str, str]:
         twice = {label for label in names if names.count(label) > 1}  # ImageNet has two classes 'crane'
         return {wnid: f"{label} ({wnid})" if label in twice else label for wnid, label in listed.items()}
     raise DatasetNotFound(f"no class list in {source}. Expected: {IMAGENET_LAYOUT}. {where}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorruptData(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
 
 
 def _json_names(path: Path, text: str) -> dict[str, str]:

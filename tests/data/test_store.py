@@ -59,11 +59,22 @@ def test_meta_survives_writing_and_reading(prepared):
     assert not list(prepared.glob("*.partial"))
 
 
-def test_a_meta_that_was_cut_off_or_is_of_another_version_says_how_to_make_it_anew(prepared):
-    for text in ('{"dataset": "dig', '{"dataset": "digits"}'):
-        (prepared / "meta.json").write_text(text)
-        with pytest.raises(CorruptData, match=r"meta\.json cannot be read \(.*\); run 'dvc repro -f prepare'"):
-            load_meta(prepared)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text.replace('"std"', '"deviation"'),
+        lambda text: text.replace('"classes"', '"names"', 1),
+    ],
+    ids=["cut", "empty", "no object", "renamed", "another renamed"],
+)
+def test_a_meta_file_that_is_cut_or_of_another_version_says_how_to_write_it_anew(prepared, change):
+    text = (prepared / "meta.json").read_text()
+    (prepared / "meta.json").write_text(change(text))
+    with pytest.raises(CorruptData, match=r"meta.json was cut short or .* another version .*; run 'dvc repro prepare'"):
+        load_split(prepared, "train")
 
 
 def test_a_folder_that_was_not_prepared_says_how_to_prepare_it(tmp_path):

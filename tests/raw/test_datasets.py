@@ -218,6 +218,15 @@ def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
     assert counted(raw) == {"train": [3] * 3, "test": [1] * 3}
 
 
+@pytest.mark.parametrize("name", ["classes.txt", "imagenet100.txt", "Labels.json"])
+def test_a_class_list_in_another_encoding_is_refused(tmp_path, name):
+    fakes.write_imagenet100(tmp_path, 2, 1)
+    (tmp_path / "classes.txt").unlink()
+    (tmp_path / name).write_bytes("n01443537 poule fran\xe7aise\n".encode("latin-1"))
+    with pytest.raises(CorruptData, match=rf"{name} is not UTF-8 \(.* at byte 20\); save it as UTF-8"):
+        read_raw("imagenet100", str(tmp_path), False)
+
+
 def test_a_class_list_that_is_no_json_object_is_refused(tmp_path):
     fakes.write_imagenet100(tmp_path, 2, 1)
     (tmp_path / "classes.txt").unlink()
