@@ -10,7 +10,10 @@ import torch
 
 
 def key_seed(*key: int | str) -> int:
-    """Return the 63-bit seed that belongs to a key such as ``(seed, "order", epoch)``."""
+    """Return the 63-bit seed that belongs to a key such as ``(seed, "order", epoch)``.
+
+    numpy takes all of it; torch's generator on the CPU takes the low 32 bits.
+    """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 

@@ -1,7 +1,7 @@
 """The public side of augmentation: a pipeline of params.yaml becomes a function of a uint8 batch and a key.
 
-How the views are made is the engines' business: ``views_batched`` (whole batches in torch) and
-``views_albumentations`` (image by image, any transform of that library).
+How the views are made is the engines' business: ``batched_engine`` (whole batches in torch) and
+``albumentations_engine`` (image by image, any transform of that library).
 """
 
 from __future__ import annotations

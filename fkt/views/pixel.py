@@ -16,7 +16,7 @@ _WORD = 0xFFFFFFFF
 class Blur:
     """Gaussian blur as two matrix products, one for the rows and one for the columns of an image.
 
-    The kernel is albumentations' (and PIL's): int(3.5 sigma) pixels to either side, mirrored at the border.
+    The kernel is albumentations': int(3.5 sigma) pixels to either side, mirrored at the border.
     """
 
     def __init__(self, step: GaussianBlur, image_size: int) -> None:
