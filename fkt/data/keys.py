@@ -12,7 +12,7 @@ import torch
 def key_seed(*key: int | str) -> int:
     """Return the 63-bit seed that belongs to a key such as ``(seed, "order", epoch)``.
 
-    torch's generator on the CPU uses 32 of the bits, so that a few of many thousand keys draw the same numbers.
+    numpy takes all of it; torch's generator on the CPU takes the low 32 bits.
     """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

@@ -36,17 +36,6 @@ def object_share(masks: Tensor, boxes: Tensor) -> Tensor:
     return _shares(masks, boxes[None])[0]
 
 
-def good_pairs(masks: Tensor, boxes_a: Tensor, boxes_b: Tensor, threshold: float) -> Tensor:
-    """Return (B,) bool: whether both crops of an image hold at least ``threshold`` of its object.
-
-    threshold: in (0, 1]; see object_share for the rest. Raises ValueError for another threshold.
-    """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold must be in (0, 1], not {threshold}")
-    least = threshold - _ROUNDING
-    return (object_share(masks, boxes_a) >= least) & (object_share(masks, boxes_b) >= least)
-
-
 def good_draws(draws: Tensor, boxes: Tensor, masks: Tensor, threshold: float) -> Tensor:
     """Return for each image the first of its draws whose crop holds ``threshold`` of the object: (B, K).
 

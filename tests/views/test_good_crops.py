@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkt.views.good_crops import good_pairs, object_share
+from fkt.views.good_crops import object_share
 from tests import references_pretext as references
 
 
@@ -44,33 +44,19 @@ def test_the_share_of_a_saliency_map_is_that_of_the_reference() -> None:
     torch.testing.assert_close(object_share(maps * 7, boxes), object_share(maps, boxes))
 
 
-def test_a_pair_is_good_where_both_crops_hold_enough() -> None:
-    masks = square_mask().expand(4, 8, 8)
-    whole, half, none = [0.0, 0, 8, 8], [0.0, 0, 4, 8], [6.0, 6, 8, 8]
-    a, b = torch.tensor([whole, whole, half, none]), torch.tensor([whole, half, half, whole])
-    assert good_pairs(masks, a, b, 0.5).tolist() == [True, True, True, False]
-    assert good_pairs(masks, a, b, 0.6).tolist() == [True, False, False, False]
-    assert torch.equal(good_pairs(masks, a, b, 0.6), good_pairs(masks, b, a, 0.6))
-
-
-def test_a_higher_threshold_never_makes_a_pair_good_and_a_larger_crop_never_bad() -> None:
+def test_a_larger_crop_never_holds_less() -> None:
     generator = torch.Generator().manual_seed(1)
     masks = torch.rand(50, 8, 8, generator=generator) > 0.7
-    boxes = [(torch.rand(50, 2, 2, generator=generator).sort(dim=1).values * 8).flatten(1) for _ in range(2)]
-    good = [good_pairs(masks, *boxes, threshold) for threshold in (0.1, 0.2, 0.4)]
-    assert (good[1] <= good[0]).all() and (good[2] <= good[1]).all() and good[0].any() and not good[0].all()
-    larger = [box + torch.tensor([-1.0, -1, 1, 1]) for box in boxes]
-    assert (good[1] <= good_pairs(masks, larger[0], larger[1], 0.2)).all()
+    boxes = (torch.rand(50, 2, 2, generator=generator).sort(dim=1).values * 8).flatten(1)
+    shares, larger = object_share(masks, boxes), object_share(masks, boxes + torch.tensor([-1.0, -1, 1, 1]))
+    assert (larger >= shares).all() and (larger > shares).any()
 
 
-@pytest.mark.parametrize("threshold", [0.1, 1.0])
-def test_an_image_without_an_object_has_no_good_crop_and_a_whole_image_is_one_at_any_threshold(
-    threshold: float,
-) -> None:
+def test_no_crop_holds_an_object_that_is_not_there_and_the_whole_image_holds_all_of_one_that_is() -> None:
     whole = torch.tensor([[0.0, 0, 30, 30]])
-    assert not good_pairs(torch.zeros(1, 30, 30), whole, whole, threshold).item()
+    assert object_share(torch.zeros(1, 30, 30), whole).item() == 0
     saliency = torch.rand(1, 30, 30, generator=torch.Generator().manual_seed(0))
-    assert good_pairs(saliency, whole, whole, threshold).item()
+    assert object_share(saliency, whole).item() == pytest.approx(1.0, abs=1e-9)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -81,6 +67,3 @@ def test_what_does_not_fit_is_refused() -> None:
         object_share(mask.float() - 0.5, box)
     with pytest.raises(ValueError, match="before it begins"):
         object_share(mask, box.flip(1))
-    for threshold in (0.0, 1.5):
-        with pytest.raises(ValueError, match="threshold"):
-            good_pairs(mask, box, box, threshold)
