@@ -10,20 +10,9 @@ import argparse
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Representational
-from fkt.training.session import open_session
+from fkt.training.session import ON_LABELS, open_session
 
-SECTIONS = (
-    "dataset",
-    "selection",
-    "labels",
-    "budget.passes",
-    "budget.checks",
-    "augment.engine",
-    "augment.labelled",
-    "model",
-    "cross_entropy",
-    "finetune",
-)
+SECTIONS = (*ON_LABELS, "finetune")
 
 
 def main(mode: str, seed: int, params: Params) -> None:

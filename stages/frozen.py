@@ -7,20 +7,9 @@ import argparse
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Frozen
-from fkt.training.session import open_session
+from fkt.training.session import ON_LABELS, open_session
 
-SECTIONS = (
-    "dataset",
-    "selection",
-    "labels",
-    "budget.passes",
-    "budget.checks",
-    "augment.engine",
-    "augment.labelled",
-    "model",
-    "cross_entropy",
-    "frozen",
-)
+SECTIONS = (*ON_LABELS, "frozen")
 
 
 def main(seed: int, params: Params) -> None:

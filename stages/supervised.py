@@ -7,20 +7,9 @@ import argparse
 from fkt.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Supervised
-from fkt.training.session import open_session
+from fkt.training.session import ON_LABELS, open_session
 
-SECTIONS = (
-    "dataset",
-    "selection",
-    "labels",
-    "budget.passes",
-    "budget.checks",
-    "augment.engine",
-    "augment.labelled",
-    "model",
-    "cross_entropy",
-    "supervised",
-)
+SECTIONS = (*ON_LABELS, "supervised")
 
 
 def main(seed: int, params: Params) -> None:

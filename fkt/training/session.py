@@ -30,6 +30,18 @@ from fkt.views.good_crops import judged_index
 from fkt.views.loader import Loader
 from fkt.views.pipeline import Pipeline, build_pipeline
 
+ON_LABELS = (
+    "dataset",
+    "selection",
+    "labels",
+    "budget.passes",
+    "budget.checks",
+    "augment.engine",
+    "augment.labelled",
+    "model",
+    "cross_entropy",
+)
+"""What a run on labelled images alone depends on in params.yaml, beside the section of its own training."""
 WITH_VIEWS = ("pretrain", "distill", "joint")
 """The stages whose batches hold SSL views."""
 
