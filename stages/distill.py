@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import time
 
@@ -11,17 +10,16 @@ import torch
 from fkt.clusters import Clusters, cluster, health, warnings_of
 from fkt.data.keys import seeded
 from fkt.data.store import write_json
-from fkt.errors import reported
 from fkt.evaluation.predict import features
 from fkt.models.checkpoint import load_backbone
 from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops
-from fkt.params import Params, load_params
+from fkt.params import Params
 from fkt.runs import STUDENT, TEACHER, Run
 from fkt.training.objectives import Distill
 from fkt.training.plan import plan_distill
 from fkt.training.record import Before
-from fkt.training.session import Session, open_session
+from fkt.training.session import Session, open_session, run_stage
 
 SECTIONS = (
     "dataset",
@@ -70,8 +68,4 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Before]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seed", type=int)
-    arguments = parser.parse_args()
-    with reported():
-        main(arguments.seed, load_params())
+    run_stage(main, __doc__)

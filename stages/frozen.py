@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
-from fkt.errors import reported
-from fkt.params import Params, load_params
+from fkt.params import Params
 from fkt.training.objectives import Frozen
-from fkt.training.session import ON_LABELS, open_session
+from fkt.training.session import ON_LABELS, open_session, run_stage
 
 SECTIONS = (*ON_LABELS, "frozen")
 
@@ -18,8 +15,4 @@ def main(seed: int, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seed", type=int)
-    arguments = parser.parse_args()
-    with reported():
-        main(arguments.seed, load_params())
+    run_stage(main, __doc__)

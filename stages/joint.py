@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from fkt.data.keys import seeded
-from fkt.errors import reported
-from fkt.params import Params, load_params
+from fkt.params import Params
 from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.balance import build_balance
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
-from fkt.training.session import open_session
+from fkt.training.session import open_session, run_stage
 
 SECTIONS = (
     "dataset",
@@ -71,8 +68,4 @@ def main(seed: int, params: Params) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seed", type=int)
-    arguments = parser.parse_args()
-    with reported():
-        main(arguments.seed, load_params())
+    run_stage(main, __doc__)

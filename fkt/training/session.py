@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from fkt.data.keys import seeded
 from fkt.data.store import Meta, Split, load_meta, load_split
+from fkt.errors import reported
 from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, load_backbone, save_model
 from fkt.models.classifier import Classifier
-from fkt.params import Model, Params, Training, Transform
+from fkt.params import Model, Params, Training, Transform, load_params
 from fkt.runs import TEACHER, Run
 from fkt.training.base import Objective, SupervisedLoss
 from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
@@ -272,3 +274,12 @@ def open_session(params: Params, mode: str, seed: int) -> Session:
     ssl_labelled = ssl_labelled_index(train.labels, params.ssl.label_fraction, seed)
     model = params.teacher if mode == TEACHER else params.model
     return Session(params, run, device, pick_precision(device), train, val, labelled, ssl_labelled, model)
+
+
+def run_stage(main: Callable[[int, Params], None], usage: str | None) -> None:
+    """Run a stage that is given a seed on its command line, with the params.yaml of the working folder."""
+    parser = argparse.ArgumentParser(description=usage)
+    parser.add_argument("seed", type=int)
+    arguments = parser.parse_args()
+    with reported():
+        main(arguments.seed, load_params())
