@@ -5,78 +5,27 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fkt.errors import UserError
 from fkt.models.classifier import Classifier
 from fkt.params import GradNormParams, ScheduleParams, load_params
 from fkt.training.balance import Balance, Fixed, GradNorm, Schedule, Uncertainty, build_balance
 from fkt.training.balance.given import ssl_share
 from fkt.training.balance.gradnorm import LEAST_WEIGHT, gradnorm_gradient
-from fkt.training.loop import Fitted, fit
-from fkt.training.objectives import Functional, Supervised, SupervisedLoss
+from fkt.training.objectives import Supervised, SupervisedLoss
 from fkt.training.optim import build_optimizer
-from fkt.training.plan import Plan
-from fkt.training.resume import Resume
-from fkt.views.loader import Batch, Views
 from tests.conftest import ROOT
 from tests.references_balance import NaiveGradNorm, share
+from tests.training.joint_runs import BALANCES, COSINE, Batches, run
 from tests.training.test_objectives import LABELS, PLAIN, classifier, functional
 from tests.training.test_objectives import batch as one_batch
 from tests.training.test_optim import section
 
-COSINE = ScheduleParams(curve="cosine", warmup_fraction=0.25)
-NORMS = GradNormParams(alpha=1.5, learning_rate=0.025)
 CURVES = {"constant": lambda t: 1.0, "linear": lambda t: 1 - t, "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2}
-BALANCES: dict[str, Callable[[Classifier], Balance]] = {
-    "fixed": lambda model: Fixed(0.7),
-    "schedule": lambda model: Schedule(0.7, COSINE),
-    "uncertainty": lambda model: Uncertainty(0.7),
-    "gradnorm": lambda model: GradNorm(0.7, NORMS, model.backbone.last_convolution.weight),
-}
-
-
-class Batches:
-    """A loader of small batches, each a function of its step."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.stop_at = stop_at
-
-    def steps(self, start: int, stop: int) -> Iterator[Batch]:
-        for step in range(start, stop):
-            if step == self.stop_at:
-                raise KeyboardInterrupt
-            generator = torch.Generator().manual_seed(step)
-            images = [torch.randn(8, 1, 16, 16, generator=generator) for _ in range(3)]
-            views = Views((images[0], images[1]), LABELS, torch.arange(8), (0, step))
-            yield Batch(views, images[2], LABELS)
-
-
-def run(
-    objective: Functional,
-    path: Path,
-    loader: Batches | None = None,
-    *,
-    steps: int = 8,
-    optimizer: str = "sgd",
-    precision: torch.dtype = torch.float32,
-) -> Fitted:
-    return fit(
-        objective,
-        loader or Batches(),  # type: ignore[arg-type]
-        Plan(steps=steps, passes_per_step=24, num_images=24, checks=4),
-        section(optimizer=optimizer, learning_rate=0.02, weight_decay=0.01),
-        precision=precision,
-        validate=None,
-        keep="last",
-        resume=Resume(path),
-        label="test",
-    )
 
 
 def losses(ce: float, ssl: float) -> tuple[Tensor, Tensor]:
@@ -275,36 +224,3 @@ def test_params_name_each_balance_once() -> None:
         balance = build_balance(joint.model_copy(update={"balance": name}), 0.4, layer)
         assert type(balance) is kind and balance.ssl_weight == 0.4
         assert copy.deepcopy(balance).state_dict().keys() == balance.state_dict().keys()
-
-
-@pytest.mark.parametrize("name", BALANCES)
-def test_what_goes_by_size_measures_a_loss_from_its_infimum(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    totals = []
-    for infimum in (0.0, -2.0):
-        objective = functional(BALANCES[name])
-        monkeypatch.setattr(type(objective.method), "infimum", infimum)
-        totals.append(objective.loss(one_batch())["total"].item())
-    by_size = name in ("uncertainty", "gradnorm")
-    assert totals[1] - totals[0] == pytest.approx(2 * 0.7 if by_size else 0.0, abs=1e-5)
-
-
-@pytest.mark.parametrize("name", BALANCES)
-def test_a_loss_below_its_infimum_stops_a_run_that_goes_by_size(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    objective = functional(BALANCES[name])
-    monkeypatch.setattr(type(objective.method), "infimum", 50.0)
-    if name in ("uncertainty", "gradnorm"):
-        with pytest.raises(
-            UserError, match=r"fell to \d\.\d+, below the infimum of its method, 50, .*; set self.infimum"
-        ):
-            run(objective, tmp_path / "run.pt")
-    else:
-        run(objective, tmp_path / "run.pt")
-
-
-def test_a_loss_at_its_infimum_but_for_rounding_stops_nothing() -> None:
-    objective = functional(BALANCES["uncertainty"])
-    objective.check({"ssl": objective.method.infimum - 1e-6})
-    with pytest.raises(UserError):
-        objective.check({"ssl": objective.method.infimum - 0.01})
