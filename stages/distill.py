@@ -19,18 +19,9 @@ from fkt.runs import STUDENT, TEACHER, Run
 from fkt.training.objectives import Distill
 from fkt.training.plan import plan_distill
 from fkt.training.record import Before
-from fkt.training.session import Session, open_session, run_stage
+from fkt.training.session import VIEWS, Session, open_session, run_stage
 
-SECTIONS = (
-    "dataset",
-    "budget",
-    "augment.engine",
-    "augment.object_share",
-    "augment.good_crops",
-    "augment.views",
-    "model",
-    "distill",
-)
+SECTIONS = ("dataset", "budget", *VIEWS, "model", "distill")
 
 
 def main(seed: int, params: Params) -> None:

@@ -9,7 +9,7 @@ from fkt.ssl.methods import build_method
 from fkt.training.balance import build_balance
 from fkt.training.objectives import Functional
 from fkt.training.plan import plan_ssl
-from fkt.training.session import open_session, run_stage
+from fkt.training.session import METHOD, open_session, run_stage
 
 SECTIONS = (
     "dataset",
@@ -20,11 +20,7 @@ SECTIONS = (
     "budget.checks",
     "augment",
     "model",
-    "ssl.method",
-    "ssl.label_fraction",
-    "ssl.rotation_weight",
-    "ssl.rotation_hidden",
-    "ssl.${ssl.method}",
+    *METHOD,
     "cross_entropy",
     "joint",
 )

@@ -15,10 +15,8 @@ from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain
 from fkt.training.plan import plan_distill, plan_ssl
-from fkt.training.session import Session, open_session
+from fkt.training.session import METHOD, VIEWS, Session, open_session
 
-VIEWS = ("augment.engine", "augment.object_share", "augment.good_crops", "augment.views")
-METHOD = ("ssl.method", "ssl.label_fraction", "ssl.rotation_weight", "ssl.rotation_hidden", "ssl.${ssl.method}")
 SECTIONS = ("dataset", "budget", *VIEWS, "model", *METHOD, "pretrain")
 NETWORK = ("model.stem", "model.weights", "distill.teacher", "distill.teacher_width", "distill.teacher_share")
 TEACHER_SECTIONS = ("dataset", "budget", *VIEWS, *NETWORK, *METHOD, "pretrain")

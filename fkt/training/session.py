@@ -44,6 +44,10 @@ ON_LABELS = (
     "cross_entropy",
 )
 """What a run on labelled images alone depends on in params.yaml, beside the section of its own training."""
+VIEWS = ("augment.engine", "augment.object_share", "augment.good_crops", "augment.views")
+"""What SSL views depend on there."""
+METHOD = ("ssl.method", "ssl.label_fraction", "ssl.rotation_weight", "ssl.rotation_hidden", "ssl.${ssl.method}")
+"""What an SSL method depends on there."""
 WITH_VIEWS = ("pretrain", "distill", "joint")
 """The stages whose batches hold SSL views."""
 
