@@ -21,7 +21,7 @@ from fkt.training.objectives import Functional, Pretrain, Supervised, Supervised
 from fkt.views.loader import Batch
 from tests.references import cosine
 from tests.ssl.test_methods import build, views
-from tests.training.test_balance import BALANCES, NORMS, run
+from tests.training.joint_runs import BALANCES, NORMS, run
 from tests.training.test_objectives import LABELS, PLAIN, SETTING, SIMCLR, batch, classifier, functional
 
 
