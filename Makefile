@@ -13,7 +13,7 @@ help: ## Show this
 
 repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, dvc repro, show the table
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository; run 'git init' first" >&2; exit 1; }
-	@$(BIN)/python -m fkt.params
+	@$(BIN)/python -m fkt.cli.check
 	@start=$$(date +%s); touch $(VENV)/.started; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro || exit 1; \
 	echo "pipeline: $$(($$(date +%s) - start)) s"

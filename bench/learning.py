@@ -19,8 +19,9 @@ from typing import Any
 
 import yaml
 
+from fkt.core.errors import reported
+from fkt.core.runs import PRETRAINED, Run, prepared_path
 from fkt.data.store import Split, load_split
-from fkt.errors import reported
 from fkt.evaluation.predict import features
 from fkt.evaluation.probes import probe_scores
 from fkt.models.backbones import ResNet
@@ -28,7 +29,6 @@ from fkt.models.checkpoint import load_backbone
 from fkt.params import PARAMS_FILE, Params, parse_params
 from fkt.params.reader import read_yaml
 from fkt.raw.datasets import source_folder
-from fkt.runs import PRETRAINED, Run, prepared_path
 from fkt.ssl.methods import METHODS
 from fkt.training.session import open_session
 from stages import prepare, pretrain

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from bench.step import AUGMENT, CLASSES, SGD, random_split, steps_of
 from bench.timing import interleaved
+from fkt.core.hardware import pick_device, pick_precision, setup_torch
 from fkt.data.keys import seeded
 from fkt.data.store import Split
-from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.params import SSL, Model, load_params
 from fkt.ssl.base import Method, setting_of

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 
+from fkt.core.errors import reported
+from fkt.core.hardware import setup_torch
+from fkt.core.runs import MADE_OF, PRETRAINED, Run, maps_path
 from fkt.data.store import load_split
-from fkt.errors import reported
 from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_maps, save_maps
-from fkt.hardware import setup_torch
 from fkt.models.checkpoint import load_backbone, load_classifier
 from fkt.params import Params, load_params
-from fkt.runs import MADE_OF, PRETRAINED, Run, maps_path
 
 
 def main(mode: str, seed: int, params: Params) -> None:

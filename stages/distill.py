@@ -7,15 +7,15 @@ import time
 
 import torch
 
-from fkt.clusters import Clusters, cluster, health, warnings_of
+from fkt.core.runs import STUDENT, TEACHER, Run
 from fkt.data.keys import seeded
 from fkt.data.store import write_json
+from fkt.evaluation.clusters import Clusters, cluster, health, warnings_of
 from fkt.evaluation.predict import features
 from fkt.models.checkpoint import load_backbone
 from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops
 from fkt.params import Params
-from fkt.runs import STUDENT, TEACHER, Run
 from fkt.training.objectives import Distill
 from fkt.training.plan import plan_distill
 from fkt.training.record import Before

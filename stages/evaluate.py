@@ -12,16 +12,16 @@ import shutil
 import torch
 from torch import Tensor
 
+from fkt.core.errors import CheckpointError, reported
+from fkt.core.hardware import pick_device, setup_torch
+from fkt.core.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds, transfer_path
 from fkt.data.store import Split, load_split, write_json
-from fkt.errors import CheckpointError, reported
 from fkt.evaluation.metrics import confusion, scores
 from fkt.evaluation.predict import features, logits_of, probabilities_of, untouched, write_predictions
 from fkt.evaluation.probes import probe_scores
-from fkt.hardware import pick_device, setup_torch
 from fkt.models.backbones import ResNet
 from fkt.models.checkpoint import REMEDY, Card, load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
-from fkt.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds, transfer_path
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
 

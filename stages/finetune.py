@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from fkt.errors import reported
+from fkt.core.errors import reported
 from fkt.params import Params, load_params
 from fkt.training.objectives import Representational
 from fkt.training.session import ON_LABELS, open_session

@@ -5,11 +5,11 @@ Usage: python -m stages.prepare [DATASET], by default the one that params.yaml i
 
 import sys
 
-from fkt.errors import reported
+from fkt.core.errors import reported
+from fkt.core.runs import prepared_path
 from fkt.params import Params, load_params
 from fkt.raw.prepare import prepare
 from fkt.raw.summary import class_table, remarks
-from fkt.runs import prepared_path
 
 
 def main(params: Params, dataset: str | None = None) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
+from fkt.core.errors import reported
+from fkt.core.runs import MADE_OF, PRETRAINED, TEACHER, Run
 from fkt.data.keys import seeded
-from fkt.errors import reported
 from fkt.params import Params, load_params
-from fkt.runs import MADE_OF, PRETRAINED, TEACHER, Run
 from fkt.ssl.base import setting_of
 from fkt.ssl.methods import build_method
 from fkt.training.objectives import Pretrain

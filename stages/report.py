@@ -9,7 +9,8 @@ import json
 import os
 from pathlib import Path
 
-from fkt.errors import reported
+from fkt.core.errors import reported
+from fkt.core.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes, remove_other_transfers
 from fkt.params import Params, load_params
 from fkt.report import plot_data
 from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained, read_pretraining, read_transfer
@@ -19,7 +20,6 @@ from fkt.report.figures import draw_accuracy, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.report import Findings, headline, render
 from fkt.report.summary import ORDER, compare_arms, summarize, summarize_transfers
-from fkt.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes, remove_other_transfers
 
 
 def main(params: Params) -> None:

@@ -5,10 +5,10 @@ Usage: python -m stages.views
 
 from __future__ import annotations
 
+from fkt.core.errors import reported
+from fkt.core.runs import FIGURES, prepared_path
 from fkt.data.store import load_split
-from fkt.errors import reported
 from fkt.params import Params, load_params
-from fkt.runs import FIGURES, prepared_path
 from fkt.sheet import crops_line, draw_sheet, save_sheet
 
 

@@ -1,4 +1,4 @@
-"""Which files of ours a stage imports, by reading the code: ``python -m tests.imports STAGE`` prints them as deps.
+"""Which files of ours a stage imports, by reading the code: ``python -m tests.imports`` writes them into dvc.yaml.
 
 Imports inside of functions count (they are only late), those under ``if TYPE_CHECKING:`` do not (they never happen).
 A package's ``__init__.py`` counts where it holds more than a docstring.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -119,15 +118,23 @@ def as_deps(files: set[Path]) -> list[str]:
     return sorted({str(folder[0] if folder else path) for path, folder in outermost.items()})
 
 
-def main(names: list[str]) -> None:
-    """Print the code deps of the stages named, or of all, as lines for dvc.yaml."""
-    stages = stage_definitions()
-    for name in names or stages:
-        if name not in stages:
-            sys.exit(f"error: the pipeline has no stage '{name}'; it has: {', '.join(stages)}")
-        print(f"  {name}:\n    deps:")
-        print("\n".join(f"      - {dep}" for dep in as_deps(imported_files(stage_module(stages[name])))))
+def with_code_deps(text: str) -> str:
+    """The text of a pipeline file with the code deps of each stage replaced by what the stage imports."""
+    stages = yaml.safe_load(text)["stages"]
+    lines: list[str] = []
+    stage = ""
+    for line in text.split("\n"):
+        if match := re.fullmatch(r"  ([\w-]+):", line):
+            stage = match.group(1)
+        if re.fullmatch(rf"      - ({'|'.join(OURS)})/.*", line):
+            continue
+        lines.append(line)
+        if line == "    deps:":
+            lines += [f"      - {dep}" for dep in as_deps(imported_files(stage_module(stages[stage])))]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    for name in PIPELINE:
+        path = ROOT / name
+        path.write_text(with_code_deps(path.read_text(encoding="utf-8")), encoding="utf-8")

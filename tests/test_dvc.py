@@ -8,9 +8,19 @@ from typing import get_args
 import pytest
 import yaml
 
+from fkt.core.runs import (
+    MADE_OF,
+    PRETRAINED,
+    STUDENT,
+    TEACHER,
+    TRAINED_BY,
+    Run,
+    maps_path,
+    prepared_path,
+    transfer_path,
+)
 from fkt.params import Mode, load_params
 from fkt.report.summary import ORDER
-from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER, TRAINED_BY, Run, maps_path, prepared_path, transfer_path
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 

@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fkt.runs import TRAINED_BY
+from fkt.core.runs import TRAINED_BY
 from tests.conftest import Project
 from tests.imports import stage_definitions
 

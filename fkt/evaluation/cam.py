@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fkt.core.errors import Diverged
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
-from fkt.errors import Diverged
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.eager import eager
+from fkt.core.eager import eager
 from fkt.params import Evaluate
 
 CHUNK_ELEMENTS = 2**24

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fkt.core.errors import CheckpointError
+from fkt.core.runs import BACKBONES_ALONE
 from fkt.data.store import write_json
-from fkt.errors import CheckpointError
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import Model
-from fkt.runs import BACKBONES_ALONE
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"

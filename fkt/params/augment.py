@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from fkt.errors import did_you_mean, unknown_name
+from fkt.core.errors import did_you_mean, unknown_name
 from fkt.params.base import Frozen, NonNegative, Probability
 
 _Pair = Field(min_length=2, max_length=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from fkt.errors import did_you_mean
+from fkt.core.errors import did_you_mean
 from fkt.params.augment import BATCHED
 from fkt.params.params import Params
 

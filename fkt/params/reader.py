@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params.messages import describe
 from fkt.params.params import Params
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from fkt.errors import did_you_mean
+from fkt.core.errors import did_you_mean
 from fkt.params.base import Count, Frozen, NonNegative, Probability
 from fkt.params.methods_contrastive import MoCoParams, SimCLRParams, SupConParams
 from fkt.params.methods_momentum import BYOLParams, CrossParams, SimSiamParams, TriBYOLParams

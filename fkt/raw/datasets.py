@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.raw.fundus import read_aptos
 from fkt.raw.source import Raw, from_arrays
 from fkt.raw.torchvision_sets import DIGITS, read_cifar, read_mnist, read_stl10, read_svhn, read_usps

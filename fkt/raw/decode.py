@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fkt.errors import CorruptData
+from fkt.core.errors import CorruptData
 
 DECODER_ERRORS = (
     OSError,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.store import SplitName
-from fkt.errors import CorruptData, DatasetNotFound
 from fkt.raw.decode import decode_file
 from fkt.raw.source import Pixels, Raw
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.store import SplitName
-from fkt.errors import CorruptData, DatasetNotFound
 from fkt.raw.decode import as_channels, decode_file
 from fkt.raw.folders import from_files, ignored_note
 from fkt.raw.source import Pixels, Raw

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fkt.errors import CorruptData, DatasetNotFound
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.raw.decode import Unreadable, decode_file
 from fkt.raw.notes import SHOWN
 from fkt.raw.pixels import chunks, decode_into

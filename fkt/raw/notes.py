@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.errors import CorruptData
+from fkt.core.errors import CorruptData
 from fkt.raw.partition import DROPPED
 from fkt.raw.splits import Ints, conflicts
 

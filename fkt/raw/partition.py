@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fkt.core.errors import CorruptData, ParamsError
 from fkt.data.keys import key_seed
-from fkt.errors import CorruptData, ParamsError
 from fkt.params import Prepare
 from fkt.raw.splits import Ints, copies_elsewhere, stratified_split
 

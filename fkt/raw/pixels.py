@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from fkt.cores import asked_workers, usable_cores
+from fkt.core.cores import asked_workers, usable_cores
 from fkt.raw.decode import Unreadable
 from fkt.raw.resize import SquareFit
 from fkt.raw.source import Pixels, Raw

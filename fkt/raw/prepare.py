@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fkt.core.errors import CorruptData, UserError
 from fkt.data.store import SPLITS, Meta, write_meta
-from fkt.errors import CorruptData, UserError
 from fkt.params import Prepare
 from fkt.raw.datasets import read_raw, source_folder
 from fkt.raw.masks import fill_from_files, fill_with_saliency, mask_folder, masks_note

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.errors import CorruptData, DatasetNotFound
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.raw.source import Pixels, Raw, from_arrays
 
 Part = Literal["train", "test"]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.store import SPLITS, SplitName
-from fkt.errors import CorruptData, DatasetNotFound
 from fkt.raw.folders import read_classes, visible_folders
 from fkt.raw.source import Raw
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fkt.core.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path, transfer_path
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
-from fkt.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path, transfer_path
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fkt.core.runs import maps_path
 from fkt.report.run_files import read_npz
-from fkt.runs import maps_path
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fkt.core.runs import PRETRAINED
 from fkt.report.drawn_maps import DrawnMaps
 from fkt.report.figures import save_figure
 from fkt.report.run_files import MissingResult
-from fkt.runs import PRETRAINED
 
 METHODS = {"cam": "CAM", "gradcam": "Grad-CAM", "layercam": "LayerCAM", "eigencam": "Eigen-CAM"}
 HIT, MISS = ("\u2713", "#00724F"), ("\u2717", "#B83A00")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from fkt.core.runs import PRETRAINED
 from fkt.report.arms import Arm
-from fkt.runs import PRETRAINED
 
 DIGITS = 5
 CURVE_COLUMNS = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 
 
 class MissingResult(UserError):

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fkt.core.runs import PRETRAINED
 from fkt.params import Report
 from fkt.report.arms import Arm
 from fkt.report.statistics import Comparison, compare
-from fkt.runs import PRETRAINED
 
 METRICS = {
     "accuracy": "accuracy",

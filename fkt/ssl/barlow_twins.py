@@ -9,7 +9,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import BarlowTwinsParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
-from fkt.ssl.redundancy import barlow_twins, cross_correlation
+from fkt.ssl.losses.redundancy import barlow_twins, cross_correlation
 from fkt.views.loader import Views
 
 

@@ -8,8 +8,8 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_momentum import CrossParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
+from fkt.ssl.losses.similarity import byol_loss, embedding_health, negative_cosine
 from fkt.ssl.momentum import Target, tau_at
-from fkt.ssl.similarity import byol_loss, embedding_health, negative_cosine
 from fkt.views.loader import Views
 
 

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import JigsawPPParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.permutations import distant_permutations
-from fkt.ssl.puzzles import draw_puzzles
+from fkt.ssl.pretext.permutations import distant_permutations
+from fkt.ssl.pretext.puzzles import draw_puzzles
+from fkt.ssl.pretext.tiles import NUM_TILES, Tiler, as_batch, grayed, projected, standardized, tile_passes
 from fkt.ssl.running_statistics import kept_statistics
-from fkt.ssl.tiles import NUM_TILES, Tiler, as_batch, grayed, projected, standardized, tile_passes
 from fkt.views.draws import happens
 from fkt.views.loader import Views
 

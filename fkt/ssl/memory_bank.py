@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from fkt.ssl.precision import at_least_float32
+from fkt.ssl.losses.precision import at_least_float32
 
 
 class MemoryBank(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params import PARAMS_FILE, SSL, parse_section
 from fkt.ssl.barlow_twins import BarlowTwins

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.models.backbones import ResNet
 from fkt.params.methods_contrastive import MoCoParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import info_nce_without_false_negatives, same_class
 from fkt.ssl.heads import projector
+from fkt.ssl.losses.contrastive import info_nce_without_false_negatives, same_class
+from fkt.ssl.losses.similarity import embedding_health, info_nce, queue_logits
 from fkt.ssl.momentum import Target
-from fkt.ssl.similarity import embedding_health, info_nce, queue_logits
 from fkt.views.loader import Views
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import PirlParams
 from fkt.ssl.base import Method, Setting, SSLOutput
+from fkt.ssl.losses.similarity import embedding_health
 from fkt.ssl.memory_bank import BANK_LOSSES, MemoryBank, draw_negatives
-from fkt.ssl.similarity import embedding_health
 from fkt.views.loader import Views
 
 

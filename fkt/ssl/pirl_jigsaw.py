@@ -9,8 +9,8 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import PirlJigsawParams
 from fkt.ssl.base import Setting
 from fkt.ssl.pirl import Pirl
+from fkt.ssl.pretext.tiles import NUM_TILES, Tiler, as_batch, tile_passes
 from fkt.ssl.running_statistics import kept_statistics
-from fkt.ssl.tiles import NUM_TILES, Tiler, as_batch, tile_passes
 from fkt.views.loader import Views
 
 

@@ -8,7 +8,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import PirlRotationParams
 from fkt.ssl.base import Setting
 from fkt.ssl.pirl import Pirl
-from fkt.ssl.quarter_turns import draw_turns, quarter_turned
+from fkt.ssl.pretext.quarter_turns import draw_turns, quarter_turned
 from fkt.ssl.running_statistics import kept_statistics
 from fkt.views.loader import Views
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import RotationParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.quarter_turns import NUM_TURNS, quarter_turned, turn_classifier
+from fkt.ssl.pretext.quarter_turns import NUM_TURNS, quarter_turned, turn_classifier
 from fkt.views.loader import Views
 
 

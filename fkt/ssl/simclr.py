@@ -7,8 +7,8 @@ import torch
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import nt_xent, nt_xent_without_false_negatives, same_class_in_batch
 from fkt.ssl.heads import projector
+from fkt.ssl.losses.contrastive import nt_xent, nt_xent_without_false_negatives, same_class_in_batch
 from fkt.views.loader import Views
 
 

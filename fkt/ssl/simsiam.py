@@ -8,7 +8,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_momentum import SimSiamParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
-from fkt.ssl.similarity import embedding_health, negative_cosine
+from fkt.ssl.losses.similarity import embedding_health, negative_cosine
 from fkt.views.loader import Views
 
 

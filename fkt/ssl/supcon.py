@@ -9,8 +9,8 @@ import torch
 from fkt.models.backbones import ResNet
 from fkt.params.methods_contrastive import SupConParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.contrastive import same_class_in_batch, sup_con
 from fkt.ssl.heads import projector
+from fkt.ssl.losses.contrastive import same_class_in_batch, sup_con
 from fkt.views.loader import Views
 
 

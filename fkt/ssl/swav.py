@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import SwAVParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.clustering import effective_prototypes, prototype_scores, sinkhorn, swapped_prediction
 from fkt.ssl.heads import mlp
+from fkt.ssl.losses.clustering import effective_prototypes, prototype_scores, sinkhorn, swapped_prediction
 from fkt.views.loader import Views
 
 

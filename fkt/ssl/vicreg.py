@@ -8,7 +8,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import VICRegParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.heads import mlp
-from fkt.ssl.redundancy import vicreg
+from fkt.ssl.losses.redundancy import vicreg
 from fkt.views.loader import Views
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from fkt.ssl.base import Method, SSLOutput
-from fkt.ssl.quarter_turns import draw_turns, quarter_turned, turn_classifier
+from fkt.ssl.pretext.quarter_turns import draw_turns, quarter_turned, turn_classifier
 from fkt.ssl.running_statistics import kept_statistics
 from fkt.views.loader import Views
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fkt.errors import ParamsError, did_you_mean, unknown_name
+from fkt.core.errors import ParamsError, did_you_mean, unknown_name
 from fkt.params import parse_params
 from fkt.params.reader import read_yaml
-from fkt.preset import PRESETS, flat
+from fkt.presets import PRESETS, flat
 from fkt.sweeps.spec import Sweep
 from fkt.sweeps.table_spec import Settings
 

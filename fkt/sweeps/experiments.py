@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
+from fkt.core.runs import METRICS
 from fkt.params import PARAMS_FILE
 from fkt.params.reader import read_yaml
-from fkt.preset import flat
-from fkt.runs import METRICS
+from fkt.presets import flat
 
 SUMMARY = METRICS / "summary.json"
 FINISHED = "success"

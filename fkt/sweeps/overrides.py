@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BEFORE_QUOTE = re.compile(r"(\\*)('|$)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fkt.core.runs import MADE_OF, Run
 from fkt.report.tables import markdown_table
-from fkt.runs import MADE_OF, Run
 from fkt.sweeps.answers import answers
 from fkt.sweeps.equality import same
 from fkt.sweeps.grid import Grid
@@ -106,7 +106,7 @@ def _missing(sweep: Sweep, gathered: Gathered) -> str:
     return (
         f"## Missing: {len(gathered.missing)} of {len(gathered.cells)} experiments\n\n"
         + "\n".join(lines)
-        + f"\n\n`python -m fkt.sweep {sweep.name}` queues what is missing under the params.yaml of the moment."
+        + f"\n\n`python -m fkt.cli.sweep {sweep.name}` queues what is missing under the params.yaml of the moment."
     )
 
 

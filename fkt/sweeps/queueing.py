@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fkt.errors import UserError
-from fkt.preset import flat
+from fkt.core.errors import UserError
+from fkt.presets import flat
 from fkt.sweeps.cells import Cell, params_of
 from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import Experiment, Unfinished

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
-from fkt.errors import ParamsError, unknown_name
+from fkt.core.errors import ParamsError, unknown_name
 from fkt.params.base import Frozen
 from fkt.params.reader import read_yaml
 from fkt.sweeps.table_checks import check_table, require_known

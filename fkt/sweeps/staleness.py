@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from fkt.core.runs import MADE_OF, PRETRAINED, TRAINED_BY
 from fkt.params import PARAMS_FILE
-from fkt.runs import MADE_OF, PRETRAINED, TRAINED_BY
 from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import Experiment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fkt.errors import unknown_name
+from fkt.core.errors import unknown_name
 from fkt.sweeps.metrics import METRICS
 from fkt.sweeps.table_spec import METRIC, MODE, Levels, Table
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fkt.runs import METRICS as FOLDER
+from fkt.core.runs import METRICS as FOLDER
 from fkt.sweeps.experiments import Experiment
 from fkt.sweeps.metrics import FROM_COSTS
 

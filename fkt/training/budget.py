@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fkt.core.errors import ParamsError
+from fkt.core.runs import MADE_OF, Run
 from fkt.data.keys import keyed_generator
 from fkt.data.store import Meta
-from fkt.errors import ParamsError
 from fkt.params import Labels, Params
-from fkt.runs import MADE_OF, Run
 
 
 def labelled_index(labels: Tensor, budget: Labels, seed: int, classes: Sequence[str] = ()) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.error import URLError
 
-from fkt.errors import CheckpointError
+from fkt.core.errors import CheckpointError
 from fkt.models.backbones import BACKBONES, ResNet
 from fkt.models.checkpoint import transfer_weights
 

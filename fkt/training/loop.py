@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch.optim import Optimizer
 
-from fkt.errors import Diverged
+from fkt.core.errors import Diverged
 from fkt.params import Training
 from fkt.training.base import Objective
 from fkt.training.monitor import Validate

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 from fkt.training.balance import Balance

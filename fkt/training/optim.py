@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from fkt.eager import eager
+from fkt.core.eager import eager
 from fkt.params import Training
 
 

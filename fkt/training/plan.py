@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params import Budget, Training
 
 

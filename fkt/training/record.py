@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from fkt.core.hardware import device_name, peak_memory_mb
 from fkt.data.store import Meta, write_json
-from fkt.hardware import device_name, peak_memory_mb
 from fkt.models.backbones import ResNet
 from fkt.models.flops import forward_flops
 from fkt.params import Params

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 
 SAVE_SECONDS = 30.0
 """This long between two saves, so that short runs do not pay for them."""

@@ -11,15 +11,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fkt.core.errors import reported
+from fkt.core.hardware import pick_device, pick_precision, setup_torch
+from fkt.core.runs import TEACHER, Run
 from fkt.data.keys import seeded
 from fkt.data.store import Meta, Split, load_meta, load_split
-from fkt.errors import reported
-from fkt.hardware import pick_device, pick_precision, setup_torch
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, Card, load_backbone, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import Model, Params, Training, Transform, load_params
-from fkt.runs import TEACHER, Run
 from fkt.training.base import Objective, SupervisedLoss
 from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loop import Fitted, fit

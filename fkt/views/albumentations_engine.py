@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fkt.core.errors import ParamsError
 from fkt.data.keys import key_seed
 from fkt.data.normalize import normalize
 from fkt.data.store import Meta
-from fkt.errors import ParamsError
 from fkt.params import Foreign, Transform
 from fkt.params.augment import Affine, GaussianBlur, RandomResizedCrop, ToGray, build_foreign
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fkt.core.errors import ParamsError
 from fkt.data.keys import keyed_generator
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
-from fkt.errors import ParamsError
 from fkt.views.albumentations_engine import AlbumentationsPipeline
 from fkt.views.pipeline import Pipeline
 from fkt.views.workers import made_ahead

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fkt.cores import asked_workers, usable_cores
+from fkt.core.cores import asked_workers, usable_cores
 
 T = TypeVar("T")
 

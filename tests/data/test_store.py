@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.errors import CorruptData
 from fkt.data import store
 from fkt.data.store import SPLITS, load_meta, load_split
-from fkt.errors import CorruptData
 from tests.fakes import write_prepared
 
 

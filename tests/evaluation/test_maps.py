@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from fkt.core.errors import ParamsError
 from fkt.data.store import Meta, Split
-from fkt.errors import ParamsError
 from fkt.evaluation.cam import choose_layer, gradcam, map_sides
 from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_maps, save_maps
 from fkt.models.backbones import BACKBONES, ResNet
@@ -102,9 +102,9 @@ def test_stored_maps_have_the_same_bytes_twice(classifier: Classifier, tmp_path:
 def test_the_stage_writes_the_maps_of_a_mode_and_of_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fkt.core.runs import PRETRAINED, Run, maps_path
     from fkt.data.store import write_meta
     from fkt.params import load_params
-    from fkt.runs import PRETRAINED, Run, maps_path
     from stages.cam import main
 
     params = load_params(Path(__file__).parents[2] / "params.yaml")

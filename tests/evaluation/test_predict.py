@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.errors import Diverged
 from fkt.data.store import Meta, Split
-from fkt.errors import Diverged
 from fkt.evaluation.predict import (
     features,
     fingerprint,

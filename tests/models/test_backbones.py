@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from fkt.core.errors import CheckpointError
 from fkt.data.keys import seeded
-from fkt.errors import CheckpointError
 from fkt.models.backbones import BACKBONES, build_backbone
 from fkt.models.checkpoint import transfer_weights
 from fkt.models.classifier import Classifier

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fkt.errors import CheckpointError
+from fkt.core.errors import CheckpointError
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, load_backbone, load_classifier, save_model
 from fkt.models.classifier import Classifier

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fkt.errors import CorruptData, DatasetNotFound, ParamsError
+from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.raw.datasets import read_raw
 from fkt.raw.fundus import GRADES
 from tests import fakes

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.data import store
 from fkt.data.store import load_meta, load_split
-from fkt.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.params import load_params
 from fkt.raw.decode import decode_file
 from fkt.raw.prepare import prepare

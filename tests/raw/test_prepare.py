@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
 from fkt.data.store import SPLITS, load_meta, load_split
-from fkt.errors import CorruptData, DatasetNotFound, ParamsError, UserError
 from fkt.params import load_params
 from fkt.raw import folders, pixels
 from fkt.raw import prepare as prepare_module

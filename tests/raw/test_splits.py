@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fkt.errors import CorruptData, ParamsError
+from fkt.core.errors import CorruptData, ParamsError
 from fkt.params import Prepare
 from fkt.raw.partition import DROPPED, partition
 from fkt.raw.splits import conflicts, copies_elsewhere, duplicate_groups, limited, stratified_split

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fkt.errors import CorruptData, DatasetNotFound
+from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.raw.datasets import read_raw
 from tests import fakes_torchvision as fakes
 from tests.fakes import counted, stacked

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from fkt.core.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
 from fkt.params import Labels, Params, load_params
-from fkt.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
 
 SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
 SHARE = {

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.runs import PRETRAINED, Run, maps_path
 from fkt.params import Labels, Params, load_params
 from fkt.report.arms import read_arms, read_clusters
 from fkt.report.conditions import balance_sentence, count_labelled, labels_sentence, selection_sentence
@@ -20,7 +21,6 @@ from fkt.report.fusion import fusion_table
 from fkt.report.run_files import MissingResult
 from fkt.report.summary import ORDER, spread
 from fkt.report.tables import markdown_table, p_value, percent
-from fkt.runs import PRETRAINED, Run, maps_path
 from fkt.training.budget import labelled_index
 from stages.report import main
 from tests.report.fabricated import NAMES, fabricate, fabricated_params, results_of

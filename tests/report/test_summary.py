@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fkt.core.runs import PRETRAINED, Run, transfer_path
 from fkt.params import Params, Transfer
 from fkt.report.arms import read_arm, read_arms
 from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
 from fkt.report.summary import ORDER
-from fkt.runs import PRETRAINED, Run, transfer_path
 from stages.report import main
 from tests.report.fabricated import ARMS, NAMES, fabricate, fabricated_params, results_of
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import BarlowTwinsParams
 from fkt.ssl.barlow_twins import BarlowTwins, _health
-from fkt.ssl.redundancy import STANDARDIZE_EPS, barlow_twins, cross_correlation
+from fkt.ssl.losses.redundancy import STANDARDIZE_EPS, barlow_twins, cross_correlation
 from tests import references_negative_free as references
 from tests.ssl.negative_free import (
     check_features,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fkt.ssl.byol import BYOL
-from fkt.ssl.similarity import byol_loss, embedding_health, negative_cosine
+from fkt.ssl.losses.similarity import byol_loss, embedding_health, negative_cosine
 from tests import references_momentum as references
 from tests.ssl.siamese import build, optimizer_of, reordered, train, views
 

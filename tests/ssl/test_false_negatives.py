@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
-from fkt.ssl.contrastive import (
+from fkt.ssl.losses.contrastive import (
     nt_xent,
     nt_xent_without_false_negatives,
     same_class,

@@ -15,8 +15,8 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import JigsawPPParams, TilesParams
 from fkt.ssl.base import Setting
 from fkt.ssl.jigsaw_pp import JigsawPP
-from fkt.ssl.permutations import distant_permutations
-from fkt.ssl.tiles import tile_passes
+from fkt.ssl.pretext.permutations import distant_permutations
+from fkt.ssl.pretext.tiles import tile_passes
 from tests import references_pretext as references
 from tests.ssl import pretext
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
+from fkt.ssl.losses.similarity import info_nce, queue_logits
 from fkt.ssl.moco import MoCo
-from fkt.ssl.similarity import info_nce, queue_logits
 from tests import references_momentum as references
 from tests.ssl.siamese import SETTING, build, disturb, optimizer_of, reordered, train, views
 

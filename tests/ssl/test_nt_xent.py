@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.ssl.contrastive import nt_xent
+from fkt.ssl.losses.contrastive import nt_xent
 from tests import references
 
 

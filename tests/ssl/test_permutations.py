@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkt.ssl.permutations import all_permutations, distant_permutations
+from fkt.ssl.pretext.permutations import all_permutations, distant_permutations
 from tests import references_pretext as references
 
 

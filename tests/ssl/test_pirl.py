@@ -15,7 +15,7 @@ from fkt.ssl.memory_bank import MemoryBank, draw_negatives
 from fkt.ssl.pirl import Pirl
 from fkt.ssl.pirl_jigsaw import PirlJigsaw
 from fkt.ssl.pirl_rotation import PirlRotation
-from fkt.ssl.tiles import tile_passes
+from fkt.ssl.pretext.tiles import tile_passes
 from fkt.training.monitor import warnings_of
 from tests import references_pretext as references
 from tests.ssl import pretext

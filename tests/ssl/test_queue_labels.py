@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fkt.ssl.contrastive import info_nce_without_false_negatives
+from fkt.ssl.losses.contrastive import info_nce_without_false_negatives
+from fkt.ssl.losses.similarity import info_nce
 from fkt.ssl.moco import MoCo
-from fkt.ssl.similarity import info_nce
 from fkt.views.loader import Views
 from tests import references_momentum as references
 from tests.ssl.siamese import build, disturb, optimizer_of, train, views

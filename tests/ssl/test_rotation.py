@@ -13,7 +13,7 @@ from torch import Tensor
 from fkt.models.backbones import ResNet
 from fkt.params.methods_pretext import RotationParams
 from fkt.ssl.base import Setting
-from fkt.ssl.quarter_turns import draw_turns, quarter_turned
+from fkt.ssl.pretext.quarter_turns import draw_turns, quarter_turned
 from fkt.ssl.rotation import Rotation, _mean_over_turns
 from tests import references_pretext as references
 from tests.ssl import pretext

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fkt.data.keys import seeded
 from fkt.ssl.heads import mlp
-from fkt.ssl.similarity import negative_cosine
+from fkt.ssl.losses.similarity import negative_cosine
 from fkt.ssl.simsiam import SimSiam
 from fkt.training.monitor import warnings_of
 from tests.references import cosine

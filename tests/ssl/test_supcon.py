@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.params import SimCLRParams
 from fkt.params.methods_contrastive import SupConParams
-from fkt.ssl.contrastive import nt_xent, sup_con
+from fkt.ssl.losses.contrastive import nt_xent, sup_con
 from fkt.ssl.simclr import SimCLR
 from fkt.ssl.supcon import SupCon
 from fkt.views.loader import Views

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import SwAVParams
-from fkt.ssl.clustering import effective_prototypes, prototype_scores, sinkhorn, swapped_prediction
+from fkt.ssl.losses.clustering import effective_prototypes, prototype_scores, sinkhorn, swapped_prediction
 from fkt.ssl.swav import SwAV
 from tests import references_negative_free as references
 from tests.ssl.negative_free import (

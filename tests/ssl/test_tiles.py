@@ -9,8 +9,8 @@ from scipy import stats
 from torch import Tensor
 
 from fkt.params.methods_pretext import TilesParams
-from fkt.ssl.puzzles import Puzzles, draw_puzzles
-from fkt.ssl.tiles import Tiler, cut, grayed, projected, standardized, tile_passes
+from fkt.ssl.pretext.puzzles import Puzzles, draw_puzzles
+from fkt.ssl.pretext.tiles import Tiler, cut, grayed, projected, standardized, tile_passes
 from tests import references_pretext as references
 from tests.ssl import pretext
 

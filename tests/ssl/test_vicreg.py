@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fkt.models.backbones import ResNet
 from fkt.params.methods_negative_free import VICRegParams
-from fkt.ssl.redundancy import VICRegTerms, vicreg
+from fkt.ssl.losses.redundancy import VICRegTerms, vicreg
 from fkt.ssl.vicreg import VICReg
 from tests.ssl.negative_free import (
     check_features,

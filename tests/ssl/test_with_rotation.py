@@ -16,7 +16,7 @@ from fkt.params import SimCLRParams
 from fkt.params.methods_pretext import PirlRotationParams
 from fkt.ssl.base import Method, Setting
 from fkt.ssl.pirl_rotation import PirlRotation
-from fkt.ssl.quarter_turns import draw_turns, quarter_turned
+from fkt.ssl.pretext.quarter_turns import draw_turns, quarter_turned
 from fkt.ssl.simclr import SimCLR
 from fkt.ssl.with_rotation import WithRotation
 from tests.ssl import pretext

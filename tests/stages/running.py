@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fkt.core.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER
 from fkt.params import Params
-from fkt.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER
 
 SMALL: dict[str, Any] = {
     "seeds": [0, 1],

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.errors import CheckpointError
+from fkt.core.runs import PRETRAINED, Run, prepared_path, transfer_path
 from fkt.data.store import Meta, load_meta, write_meta
-from fkt.errors import CheckpointError
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
-from fkt.runs import PRETRAINED, Run, prepared_path, transfer_path
 from stages.evaluate import main, transfer
 
 CLASSES = ["dark", "middle", "bright"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
+from fkt.core.runs import PRETRAINED, TEACHER, Run
 from fkt.params import Params
-from fkt.runs import PRETRAINED, TEACHER, Run
 from tests.stages.running import trainers
 
 

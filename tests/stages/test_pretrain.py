@@ -10,8 +10,8 @@ import pytest
 import yaml
 from torch import Tensor
 
+from fkt.core.runs import PRETRAINED, Run
 from fkt.params import Params, load_params
-from fkt.runs import PRETRAINED, Run
 from fkt.ssl.simsiam import SimSiam
 from stages import prepare, pretrain
 from tests.conftest import ROOT

@@ -15,11 +15,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fkt.errors import CorruptData, ParamsError
+from fkt.core.errors import CorruptData, ParamsError
+from fkt.core.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
 from fkt.models.checkpoint import load_backbone
 from fkt.models.flops import forward_flops
 from fkt.params import Params, parse_params
-from fkt.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
 from tests import fakes
 from tests.conftest import ROOT
 from tests.stages.running import SMALL, merged, run_stages, train, trainers

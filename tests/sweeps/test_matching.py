@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fkt.params.reader import read_yaml
-from fkt.preset import flat
+from fkt.presets import flat
 from fkt.sweeps.cells import Cell, cells_of, params_of
 from fkt.sweeps.experiments import Experiment, parse
 from fkt.sweeps.matching import Gathered, differences, gather

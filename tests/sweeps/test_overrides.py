@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params.reader import read_yaml
 from fkt.sweeps.cells import Cell, params_of
 from fkt.sweeps.overrides import in_hydra, override

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.sweeps.cells import cells_of
 from fkt.sweeps.spec import load_sweep
 from tests.sweeps.small import TEXT, small, written

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fkt.params.reader import read_yaml
-from fkt.preset import flat
+from fkt.presets import flat
 from fkt.sweeps.experiments import Experiment
 from fkt.sweeps.staleness import staleness
 from tests.conftest import ROOT

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fkt.core.errors import ParamsError
 from fkt.data.store import Meta
-from fkt.errors import ParamsError
 from fkt.params import Labels, Params, load_params
 from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
 

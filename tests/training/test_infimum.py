@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 from tests.training.joint_runs import BALANCES, run
 from tests.training.test_objectives import batch as one_batch
 from tests.training.test_objectives import functional

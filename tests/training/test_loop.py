@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fkt.errors import Diverged, UserError
+from fkt.core.errors import Diverged, UserError
 from fkt.training.base import Objective
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import Validate, warnings_of
@@ -217,7 +217,7 @@ def test_the_fingerprint_tells_runs_apart() -> None:
     assert fingerprint(params={"a": 1}) == fingerprint(params={"a": 1}) != fingerprint(params={"a": 2})
 
 
-@pytest.mark.parametrize("name", ["fkt/ssl/contrastive.py", "stages/joint.py"])
+@pytest.mark.parametrize("name", ["fkt/ssl/losses/contrastive.py", "stages/joint.py"])
 def test_the_fingerprint_holds_the_code_of_the_library_and_of_the_stages(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy, Model, SimCLRParams
 from fkt.ssl.base import Setting
-from fkt.ssl.contrastive import nt_xent
+from fkt.ssl.losses.contrastive import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.balance import Balance, Fixed
 from fkt.training.base import SupervisedLoss, health

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params import Budget, Training
 from fkt.training.plan import Plan, is_due, plan_distill, plan_ssl, plan_supervised
 from tests.training.test_optim import section

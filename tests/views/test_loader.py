@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.errors import ParamsError, UserError
 from fkt.data.store import Split
-from fkt.errors import ParamsError, UserError
 from fkt.views.loader import Loader
 from fkt.views.pipeline import build_pipeline
 from fkt.views.workers import num_workers
@@ -204,7 +204,7 @@ def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
 INTERRUPTED = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children are born deaf to Ctrl-C
-from fkt.errors import reported
+from fkt.core.errors import reported
 from tests.views.test_loader import loader
 if __name__ == "__main__":
     with reported():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.errors import ParamsError
 from fkt.data.normalize import normalize
-from fkt.errors import ParamsError
 from fkt.params import Foreign
 from fkt.views.batched_engine import BatchedPipeline
 from fkt.views.color import shift_hue

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params import load_params, parse_params
 from fkt.params.reader import parse_yaml
-from tests.mistakes import ROOT, SHIPPED, complaint, edited, with_text
+from tests.params.mistakes import ROOT, SHIPPED, complaint, edited, with_text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
     if text is not None:
         (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "fkt.params"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fkt.cli.check"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == status
     assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)

@@ -1,4 +1,4 @@
-"""``python -m fkt.classify MODEL IMAGE...``: use a trained classifier, e.g. models/functional/s0, on image files.
+"""``python -m fkt.cli.predict MODEL IMAGE...``: use a trained classifier, e.g. models/functional/s0, on image files.
 
 Images are decoded, fitted and normalized as prepare did it for the training images; the model's card says how.
 """
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fkt.core.errors import CorruptData, reported
 from fkt.data.normalize import normalize
-from fkt.errors import CorruptData, reported
 from fkt.models.checkpoint import Card, load_classifier
 from fkt.raw.decode import decode_file
 from fkt.raw.fundus import decode_fundus

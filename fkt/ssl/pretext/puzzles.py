@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from fkt.ssl.tiles import NUM_TILES
+from fkt.ssl.pretext.tiles import NUM_TILES
 
 
 @dataclass(frozen=True)

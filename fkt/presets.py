@@ -1,4 +1,4 @@
-"""``python -m fkt.preset NAME...``: lay presets/NAME.yaml over params.yaml, in the order given, and say what changed.
+"""``python -m fkt.presets NAME...``: lay presets/NAME.yaml over params.yaml, in the order given, and say what changed.
 
 A value replaces a value and leaves the comment beside it; a list replaces the whole list, with the preset's comments.
 The text of params.yaml is edited in place: nothing else in it moves, and ``git diff`` shows what the preset did.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from fkt.errors import ParamsError, did_you_mean, reported, unknown_name
+from fkt.core.errors import ParamsError, did_you_mean, reported, unknown_name
 from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
 
@@ -137,7 +137,7 @@ def _shown(value: object) -> str:
 def main(names: list[str]) -> None:
     """List the presets, or apply those named."""
     if not names:
-        print("python -m fkt.preset NAME...  lays these over params.yaml, one after the other:")
+        print("python -m fkt.presets NAME...  lays these over params.yaml, one after the other:")
         for name, line in available().items():
             print(f"  {name:<10} {line}")
         return

@@ -1,6 +1,6 @@
 """``python -m fkt.params``: check params.yaml alone; exit status 1 and one line for each mistake."""
 
-from fkt.errors import reported
+from fkt.core.errors import reported
 from fkt.params import PARAMS_FILE, load_params
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.ssl.precision import at_least_float32
-from fkt.ssl.similarity import queue_logits
+from fkt.ssl.losses.precision import at_least_float32
+from fkt.ssl.losses.similarity import queue_logits
 
 
 def nt_xent(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:

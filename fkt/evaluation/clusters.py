@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.core.errors import ParamsError
 from fkt.data.keys import key_seed
-from fkt.errors import ParamsError
 
 CROWDED = 0.5
 """A cluster that is more than so far on the way from an equal share, 1 / K of the images, to all of them leaves the

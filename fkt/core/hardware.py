@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

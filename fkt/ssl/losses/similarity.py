@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.ssl.precision import at_least_float32
+from fkt.ssl.losses.precision import at_least_float32
 
 
 def negative_cosine(p: Tensor, z: Tensor) -> Tensor:

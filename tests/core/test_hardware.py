@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fkt.errors import UserError
-from fkt.hardware import peak_memory_mb, pick_device, pick_precision, setup_torch
+from fkt.core.errors import UserError
+from fkt.core.hardware import peak_memory_mb, pick_device, pick_precision, setup_torch
 
 CPU = torch.device("cpu")
 

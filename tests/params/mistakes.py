@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params import parse_params
 from fkt.params.reader import parse_yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
 NOWHERE = object()
 

@@ -13,8 +13,8 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.clusters import Clusters, cluster, health, warnings_of
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
+from fkt.evaluation.clusters import Clusters, cluster, health, warnings_of
 from tests.conftest import ROOT
 
 NUM_GROUPS = 4
@@ -64,7 +64,7 @@ def test_the_clusters_are_the_seeds_and_nothing_elses() -> None:
 @pytest.mark.slow
 def test_the_number_of_threads_changes_no_cluster() -> None:
     code = (
-        "import torch; from fkt.clusters import cluster;"
+        "import torch; from fkt.evaluation.clusters import cluster;"
         "features = torch.randn(3000, 32, generator=torch.Generator().manual_seed(0));"
         "found = cluster(features, 40, n_init=2, max_iter=50, seed=0);"
         "print(found.labels.tolist())"

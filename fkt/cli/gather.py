@@ -1,4 +1,4 @@
-"""``python -m fkt.gather NAME``: the finished experiments of a sweep as tables and a figure, beside published figures.
+"""``python -m fkt.cli.gather NAME``: finished experiments of a sweep as tables and a figure, beside published figures.
 
 Experiments are found by their parameters, among DVC's experiments of every commit and in the folders named. Those that
 are alike in all that the sweep leaves alone are taken together; others fill what is empty then, which the page tells.
@@ -11,8 +11,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from fkt.errors import UserError, reported
-from fkt.runs import METRICS
+from fkt.core.errors import UserError, reported
+from fkt.core.runs import METRICS
 from fkt.sweeps.cells import cells_of
 from fkt.sweeps.experiments import read_dvc, read_folder, read_now
 from fkt.sweeps.grid import fill
@@ -33,7 +33,7 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
         why = "".join(f"\n       {text}" for text in (*gathered.waiting.values(), *gathered.refused))
         raise UserError(
             f"no finished experiment has the settings of the sweep '{name}', so there is nothing to gather; "
-            f"'python -m fkt.sweep {name}' queues its {len(cells)} experiments{why}"
+            f"'python -m fkt.cli.sweep {name}' queues its {len(cells)} experiments{why}"
         )
     grids = [fill(table, sweep.axes, gathered) for table in sweep.tables]
     out.mkdir(parents=True, exist_ok=True)
@@ -51,8 +51,8 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fkt.gather", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="a sweep; 'python -m fkt.sweep' lists them")
+    parser = argparse.ArgumentParser(prog="python -m fkt.cli.gather", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="a sweep; 'python -m fkt.cli.sweep' lists them")
     parser.add_argument("--out", type=Path, default=TABLES, help=f"folder of the table and the figure ({TABLES})")
     parser.add_argument(
         "--from", dest="folders", type=Path, nargs="+", default=[], metavar="FOLDER",

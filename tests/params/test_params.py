@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fkt.errors import ParamsError
+from fkt.core.errors import ParamsError
 from fkt.params import Foreign, load_params, parse_params
 from fkt.params.reader import parse_yaml
-from tests.mistakes import NOWHERE, ROOT, SHIPPED, complaint, edited, with_text
+from tests.params.mistakes import NOWHERE, ROOT, SHIPPED, complaint, edited, with_text
 
 
 def test_params_yaml_as_shipped_is_valid() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fkt.errors import UserError
+from fkt.core.errors import UserError
 
 
 def usable_cores() -> int:

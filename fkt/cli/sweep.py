@@ -1,7 +1,7 @@
-"""``python -m fkt.sweep NAME``: queue the experiments of ``sweeps/NAME.yaml`` in DVC; without a name, list the sweeps.
+"""``python -m fkt.cli.sweep NAME``: queue the experiments of ``sweeps/NAME.yaml``; without a name, list the sweeps.
 
 Every experiment is the params.yaml of the moment with the settings of one cell of the sweep. All of them are checked
-before any is queued. ``python -m fkt.gather NAME`` makes tables of what has run.
+before any is queued. ``python -m fkt.cli.gather NAME`` makes tables of what has run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import shlex
 
-from fkt.errors import UserError, reported
+from fkt.core.errors import UserError, reported
 from fkt.params import PARAMS_FILE, load_params
 from fkt.params.reader import read_yaml
 from fkt.sweeps.cells import cells_of
@@ -48,20 +48,20 @@ def main(name: str, *, dry_run: bool) -> None:
             "Start two workers:  dvc queue start -j 2\n"
             "   (on a CPU that two of them share, with FKT_THREADS set to half of its cores before it)\n"
             "Watch them:         dvc queue status\n"
-            f"Then the tables:    python -m fkt.gather {name}"
+            f"Then the tables:    python -m fkt.cli.gather {name}"
         )
 
 
 def list_sweeps() -> None:
     """Print every sweep with its title."""
-    print("python -m fkt.sweep NAME [--dry-run]  queues one of these in DVC:")
+    print("python -m fkt.cli.sweep NAME [--dry-run]  queues one of these in DVC:")
     for name in available():
         sweep = load_sweep(name)
         print(f"  {name:<12} {sweep.title} ({len(cells_of(sweep))} experiments)")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m fkt.sweep", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m fkt.cli.sweep", description=__doc__)
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, check every experiment, queue none")
     arguments = parser.parse_args()

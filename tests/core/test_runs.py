@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fkt.runs import (
+from fkt.core.runs import (
     Run,
     maps_path,
     remove_other_modes,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.ssl.precision import at_least_float32
+from fkt.ssl.losses.precision import at_least_float32
 
 STANDARDIZE_EPS = 1e-5
 """Added to the variances in Barlow Twins: that of the batch normalization in its official code."""

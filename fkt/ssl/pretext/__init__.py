@@ -1,0 +1,1 @@
+"""What the pretext tasks do to images: tiles and their permutations, quarter turns."""
