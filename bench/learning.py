@@ -19,8 +19,9 @@ from typing import Any
 
 import yaml
 
+from fkt.core.arms import PRETRAINED
 from fkt.core.errors import reported
-from fkt.core.runs import PRETRAINED, Run, prepared_path
+from fkt.core.runs import Run, prepared_path
 from fkt.data.store import Split, load_split
 from fkt.evaluation.predict import features
 from fkt.evaluation.probes import probe_scores
@@ -109,14 +110,14 @@ def main() -> None:
             split = load_split(prepared_path(params.dataset), "test")
         print(f"{split.name} images: {len(split)}; training images: {len(train)}; seeds: {params.seeds}")
         print("method           kNN, %             linear, %       seconds a run")
-        sessions = [open_session(params, PRETRAINED, seed) for seed in params.seeds]
+        sessions = [open_session(params, Run(params.dataset, PRETRAINED, seed)) for seed in params.seeds]
         show("untrained", [probed(one.fresh_backbone(), params, split, train) for one in sessions], [0.0])
         for name, changes in every.items():
             scores, seconds = [], []
             for seed in params.seeds:
                 start = time.perf_counter()
                 with silent():
-                    pretrain.main(PRETRAINED, seed, changes)
+                    pretrain.main(Run(params.dataset, PRETRAINED, seed), changes)
                 seconds.append(time.perf_counter() - start)
                 backbone, _ = load_backbone(Run(params.dataset, PRETRAINED, seed).model)
                 scores.append(probed(backbone, params, split, train))

@@ -65,11 +65,11 @@ def main() -> None:
         start = time.perf_counter()
         run([*DVC, "repro"], ours)
         total = time.perf_counter() - start
-        logs = sorted(ours.glob("metrics/logs/*/*/*/cost.json"))  # one run's is in every mode that it is a part of
-        costs = {f"{path.parts[-2]} {path.parts[-3]}": json.loads(path.read_text()) for path in logs}
+        logs = sorted(ours.glob("metrics/logs/*/*/cost.json"))
+        costs = {f"{path.parts[-3]} {path.parts[-2]}": json.loads(path.read_text()) for path in logs}
         training = sum(cost["seconds"] for cost in costs.values())
-        locks = "".join((ours / name).read_text() for name in ("dvc.lock", "stages/dvc.lock"))
-        stages = sum(line.startswith("  ") and not line.startswith("   ") for line in locks.splitlines())
+        lock = (ours / "dvc.lock").read_text()
+        stages = sum(line.startswith("  ") and not line.startswith("   ") for line in lock.splitlines())
         empty_pipeline(empty, stages)
         noop = interleaved(
             {"ours": lambda: run([*DVC, "repro", "-q"], ours), "empty": lambda: run([*DVC, "repro", "-q"], empty)}, 5

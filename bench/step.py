@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 
 from bench.timing import interleaved
 from fkt.core.hardware import pick_device, pick_precision, setup_torch
-from fkt.data.store import Meta, Split
+from fkt.data.meta import Meta
+from fkt.data.store import Split
 from fkt.models.backbones import build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import Augment, CrossEntropy, Model, SimCLRParams, Training

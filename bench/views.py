@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.timing import interleaved
-from fkt.data.store import Meta
+from fkt.data.meta import Meta
 from fkt.params import Augment
 from fkt.views.pipeline import build_pipeline
 

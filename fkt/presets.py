@@ -6,7 +6,6 @@ The text of params.yaml is edited in place: nothing else in it moves, and ``git 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from fkt.core.errors import ParamsError, did_you_mean, reported, unknown_name
+from fkt.core.files import write_text
 from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
 
@@ -45,9 +45,7 @@ def apply_presets(names: list[str], path: Path = PARAMS_FILE, folder: Path = PRE
         text = merged(text, str(path), folder / f"{name}.yaml")
     after = parse_yaml(text, str(path))
     parse_params(after, f"{path} with {', '.join(names)}")
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, text)
     return changes(before, after)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fkt.data.store import Meta, Split
+from fkt.core.files import replacing
+from fkt.data.meta import Meta
+from fkt.data.store import Split
 from fkt.params import Augment, Transform
 from fkt.views.batched_engine import BatchedPipeline
 from fkt.views.good_crops import DRAWS
@@ -101,10 +102,8 @@ def as_seen(images: Tensor, meta: Meta) -> NDArray[np.uint8]:
 
 def save_sheet(path: Path, figure: Figure) -> None:
     """Write the sheet as PNG; the same sheet gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def _sentence(steps: Sequence[Transform]) -> str:

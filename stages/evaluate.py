@@ -1,7 +1,7 @@
-"""Stage evaluate: score the runs of one mode, or of the SSL-only backbone, on the whole test split.
+"""Stage evaluate: score the runs of one mode on the whole test split.
 
-What their training told of itself goes along to the report. Usage: python -m stages.evaluate MODE, or for probes of
-the SSL-only backbone on another dataset: transfer DATASET
+Usage: python -m stages.evaluate MODE, or, for probes of the pretrained backbone on another dataset,
+python -m stages.evaluate transfer DATASET
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import shutil
 import torch
 from torch import Tensor
 
+from fkt.core.arms import MODES, PRETRAINED
 from fkt.core.errors import CheckpointError, reported
+from fkt.core.files import write_json
 from fkt.core.hardware import pick_device, setup_torch
-from fkt.core.runs import MADE_OF, PRETRAINED, Run, prepared_path, remove_other_seeds, transfer_path
-from fkt.data.store import Split, load_split, write_json
+from fkt.core.runs import Run, prepared_path, remove_other_seeds, transfer_path, transfer_prepared_path
+from fkt.data.store import Split, load_split
 from fkt.evaluation.metrics import confusion, scores
 from fkt.evaluation.predict import features, logits_of, probabilities_of, untouched, write_predictions
 from fkt.evaluation.probes import probe_scores
 from fkt.models.backbones import ResNet
-from fkt.models.checkpoint import REMEDY, Card, load_backbone, load_classifier
+from fkt.models.checkpoint import Card, load_backbone, load_classifier
 from fkt.params import Evaluate, Params, load_params
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
@@ -32,20 +34,18 @@ def main(mode: str, params: Params) -> None:
     device = pick_device()
     train, test = (load_split(prepared_path(params.dataset), name, device) for name in ("train", "test"))
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
-    for folder in (runs[0].model.parent, runs[0].logs.parent):
-        remove_other_seeds(folder, params.seeds)
-    shutil.rmtree(runs[0].results.parent, ignore_errors=True)  # seeds that are no longer asked for
+    remove_other_seeds(runs[0].model.parent, params.seeds)
+    shutil.rmtree(runs[0].results.parent, ignore_errors=True)  # of seeds that params.yaml no longer names
     for run in runs:
         results = evaluate(run, train, test, params.evaluate, device)
         write_json(run.results, results)
-        hand_on_logs(run)
         shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
         print(f"{mode}, seed {run.seed}: {shown}, on {len(test)} images", flush=True)
 
 
 def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torch.device) -> dict[str, object]:
     """Return the results of one run, and write a classifier's predictions; a bare backbone is probed only."""
-    if run.mode == PRETRAINED:
+    if run.name == PRETRAINED:
         classifier, (backbone, card) = None, load_backbone(run.model, device)
     else:
         classifier, card = load_classifier(run.model, device)
@@ -60,15 +60,6 @@ def evaluate(run: Run, train: Split, test: Split, params: Evaluate, device: torc
         results["confusion"] = confusion(labels, probabilities.argmax(axis=1), num_classes).tolist()
         write_predictions(run.predictions, probabilities, labels, test.ids.numpy())
     return results
-
-
-def hand_on_logs(run: Run) -> None:
-    """Copy what the training runs of a mode told of themselves to where the report looks."""
-    for part in run.parts:
-        source = run.logs / part.stage
-        if not source.is_dir():
-            raise CheckpointError(f"{source} is missing; {REMEDY}")
-        shutil.copytree(source, run.told / part.stage)
 
 
 def probed(
@@ -90,15 +81,15 @@ def transfer(dataset: str, params: Params) -> None:
     """Probe the SSL-only backbone of every seed on a dataset that it has not seen, with that one's own splits."""
     setup_torch()
     device = pick_device()
-    train, test = (load_split(prepared_path(dataset), name, device) for name in ("train", "test"))
+    train, test = (load_split(transfer_prepared_path(dataset), name, device) for name in ("train", "test"))
     remove_other_seeds(Run(params.dataset, PRETRAINED, 0).model.parent, params.seeds)
-    shutil.rmtree(transfer_path(dataset, 0).parent, ignore_errors=True)  # seeds that are no longer asked for
+    shutil.rmtree(transfer_path(dataset, 0).parent, ignore_errors=True)  # of seeds that params.yaml no longer names
     for seed in params.seeds:
         backbone, card = load_backbone(Run(params.dataset, PRETRAINED, seed).model, device)
         if (card.image_size, card.channels) != (test.meta.image_size, test.meta.channels):
             raise CheckpointError(
-                f"{prepared_path(dataset)} holds images of other sizes or channels than the network was trained on; "
-                "run 'dvc repro'"
+                f"{transfer_prepared_path(dataset)} has images of another size or number of channels than the network "
+                "was trained on; run 'dvc repro'"
             )
         results, _ = probed(backbone, card, train, test, params.evaluate, device)
         write_json(transfer_path(dataset, seed), results)
@@ -108,7 +99,7 @@ def transfer(dataset: str, params: Params) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=[*MADE_OF, "transfer"])
+    parser.add_argument("mode", choices=[*MODES, "transfer"])
     parser.add_argument("dataset", nargs="?")
     arguments = parser.parse_args()
     if (arguments.mode == "transfer") != (arguments.dataset is not None):

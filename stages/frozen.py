@@ -1,18 +1,23 @@
-"""``python -m stages.frozen SEED``: linear evaluation as an arm, a new head on the frozen pretrained backbone."""
+"""Stage frozen: linear evaluation as an arm, a new linear layer on the frozen pretrained backbone."""
 
 from __future__ import annotations
 
-from fkt.params import Params
-from fkt.training.objectives import Frozen
-from fkt.training.session import ON_LABELS, open_session, run_stage
+from typing import TYPE_CHECKING
 
-SECTIONS = (*ON_LABELS, "frozen")
+from fkt.core.runs import Run
+from fkt.training.command import training_stage
+
+if TYPE_CHECKING:
+    from fkt.params import Params
 
 
-def main(seed: int, params: Params) -> None:
-    """Train the head on the labelled images; the backbone stays as pretraining left it."""
-    open_session(params, "frozen", seed).train_from_start(Frozen, SECTIONS)
+def main(run: Run, params: Params) -> None:
+    """Train a linear layer on the labelled images; the backbone stays as pretraining left it."""
+    from fkt.training.objectives import Frozen
+    from fkt.training.session import open_session
+
+    open_session(params, run).train_from_start(Frozen)
 
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    training_stage("frozen", main)

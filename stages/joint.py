@@ -1,67 +1,58 @@
-"""``python -m stages.joint SEED``: functional transfer, one run on L = L_CE + lambda * L_SSL, or as balanced."""
+"""Stage joint: functional transfer, one run on L = L_CE + lambda * L_SSL, or as joint.balance weighs the losses."""
 
 from __future__ import annotations
 
-from fkt.data.keys import seeded
-from fkt.params import Params
-from fkt.ssl.base import setting_of
-from fkt.ssl.methods import build_method
-from fkt.training.balance import build_balance
-from fkt.training.objectives import Functional
-from fkt.training.plan import plan_ssl
-from fkt.training.session import METHOD, open_session, run_stage
+from typing import TYPE_CHECKING
 
-SECTIONS = (
-    "dataset",
-    "lambda",
-    "selection",
-    "labels",
-    "budget.passes",
-    "budget.checks",
-    "augment",
-    "model",
-    *METHOD,
-    "cross_entropy",
-    "joint",
-)
+from fkt.core.runs import Run
+from fkt.training.command import training_stage
+
+if TYPE_CHECKING:
+    from fkt.params import Params
 
 
-def main(seed: int, params: Params) -> None:
+def main(run: Run, params: Params) -> None:
     """Train both losses on one backbone."""
-    session = open_session(params, "functional", seed)
-    classifier = session.fresh_classifier(session.fresh_backbone())
-    setting = setting_of(session.train, params.joint.batch_size)
-    with seeded(seed, "method"):
-        method = build_method(params.ssl, classifier.backbone, setting)
-    # With every label known, the views' own features are classified; otherwise labelled images are made views.
+    from fkt.ssl.methods import fresh_method
+    from fkt.training.balance import build_balance
+    from fkt.training.budget import ssl_length
+    from fkt.training.loaders import pipeline, views_loader, views_pipeline
+    from fkt.training.objectives import Functional
+    from fkt.training.session import open_session
+
+    session = open_session(params, run)
+    split, classifier = session.train_split, session.fresh_classifier()
+    method = fresh_method(params.ssl, classifier.backbone, split, params.joint.batch_size, run.seed)
+    # With every label known, the features of the SSL views are classified. With fewer labels, the labelled images get
+    # augmented views of their own.
     on_views = params.joint.ce_on == "views"
-    classify_views = on_views and len(session.labelled) == len(session.train)
-    images = session.views_pipeline() if on_views else session.pipeline(params.augment.labelled)
-    loader = session.views_loader(
+    classify_views = on_views and len(session.labelled) == len(split)
+    images = views_pipeline(session) if on_views else pipeline(session, params.augment.labelled)
+    loader = views_loader(
+        session,
         method.num_views,
-        params.joint.batch_size,
         ssl_labelled=session.ssl_labelled,
         labelled=session.labelled,
         images=None if classify_views else images,
     )
-    plan = plan_ssl(
+    length = ssl_length(
         params.joint,
         params.budget,
-        num_images=len(session.train),
+        num_images=len(split),
         passes_per_image=method.online_passes + (not classify_views),
         passes=params.budget.passes,
         target_passes=method.target_passes,
     )
     objective = Functional(
         classifier,
-        session.supervised_loss(),
+        session.cross_entropy(),
         method,
         build_balance(params.joint, params.ssl_weight, classifier.backbone.last_convolution.weight),
         classify_views=classify_views,
         gradient_checks=params.joint.gradient_checks,
     )
-    session.train_model(objective, loader, plan, SECTIONS)
+    session.train(objective, loader, length)
 
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    training_stage("joint", main)

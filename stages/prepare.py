@@ -6,7 +6,7 @@ Usage: python -m stages.prepare [DATASET], by default the one that params.yaml i
 import sys
 
 from fkt.core.errors import reported
-from fkt.core.runs import prepared_path
+from fkt.core.runs import prepared_path, transfer_prepared_path
 from fkt.params import Params, load_params
 from fkt.raw.prepare import prepare
 from fkt.raw.summary import class_table, remarks
@@ -18,9 +18,10 @@ def main(params: Params, dataset: str | None = None) -> None:
     A dataset of transfer, which is only probed, has no masks, and is not where prepare.source says.
     """
     name, settings = dataset or params.dataset, params.prepare
-    if name != params.dataset:
-        settings = settings.model_copy(update={"source": None, "masks": "none"})
     target = prepared_path(name)
+    if name != params.dataset:
+        target = transfer_prepared_path(name)
+        settings = settings.model_copy(update={"source": None, "masks": "none"})
     meta = prepare(name, settings, target)
     for line in remarks(meta):
         print(f"note: {line}")

@@ -6,11 +6,11 @@ Usage: python -m stages.report
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
+from fkt.core.arms import PRETRAINED
 from fkt.core.errors import reported
-from fkt.core.runs import FIGURES, METRICS, PRETRAINED, remove_other_modes, remove_other_transfers
+from fkt.core.files import write_text
+from fkt.core.runs import FIGURES, METRICS, remove_other_results
 from fkt.params import Params, load_params
 from fkt.report import plot_data
 from fkt.report.arms import read_arms, read_clusters, read_meta, read_pretrained, read_pretraining, read_transfer
@@ -19,15 +19,14 @@ from fkt.report.drawn_maps import read_maps
 from fkt.report.figures import draw_accuracy, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.report import Findings, headline, render
-from fkt.report.summary import ORDER, compare_arms, summarize, summarize_transfers
+from fkt.report.summary import compare_arms, summarize, summarize_transfers
 
 
 def main(params: Params) -> None:
     """Write everything under metrics/ that a person or ``dvc metrics`` and ``dvc plots`` read."""
-    remove_other_modes(params.modes)
-    remove_other_transfers(params.transfer.datasets)
-    modes = sorted(params.arms, key=ORDER.index)
-    arms = read_arms(params.dataset, list(modes), params.seeds)
+    remove_other_results(params.modes, params.seeds, params.transfer.datasets)
+    modes = params.arms
+    arms = read_arms(params.dataset, modes, params.seeds)
     pretrained = read_pretrained(params.dataset, params.seeds) if PRETRAINED in params.modes else []
     clusters = read_clusters(params.dataset, params.seeds) if "distilled" in modes else []
     transfers = {str(dataset): read_transfer(dataset, params.seeds) for dataset in params.transfer.datasets}
@@ -36,27 +35,24 @@ def main(params: Params) -> None:
     classes = findings.meta["classes"]
     drawn = [read_maps(mode) for mode in ([PRETRAINED, *modes] if pretrained else modes)]
 
-    METRICS.mkdir(exist_ok=True)
     summary = summarize(arms, pretrained, findings.comparisons) | summarize_transfers(transfers)
-    _write(METRICS / "summary.json", json.dumps(summary, indent=2) + "\n")
-    _write(METRICS / "report.md", render(findings))
-    _write(METRICS / "curves.csv", plot_data.curve_rows(arms).to_csv(index=False, lineterminator="\n"))
-    _write(METRICS / "confusion.csv", plot_data.confusion_rows(arms, classes).to_csv(index=False, lineterminator="\n"))
-    pretraining = dict(
-        zip(params.seeds, read_pretraining(params.dataset, params.seeds), strict=True) if pretrained else ()
+    write_text(METRICS / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_text(METRICS / "report.md", render(findings))
+    pretraining = (
+        dict(zip(params.seeds, read_pretraining(params.dataset, params.seeds), strict=True)) if pretrained else {}
     )
-    _write(METRICS / "costs.csv", plot_data.cost_rows(arms, pretraining).to_csv(index=False, lineterminator="\n"))
+    tables = {
+        "curves": plot_data.curve_rows(arms),
+        "confusion": plot_data.confusion_rows(arms, classes),
+        "costs": plot_data.cost_rows(arms, pretraining),
+    }
+    for name, table in tables.items():
+        write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     draw_accuracy(arms, findings.title, FIGURES / "accuracy.png")
     draw_curves(arms, findings.title, FIGURES / "curves.png")
     draw_confusion(arms, classes, findings.title, FIGURES / "confusion.png")
     draw_maps(drawn, classes, params.cam.images, findings.title, FIGURES / "maps.png", seed=params.seeds[0])
     print(f"\n{headline(findings)}\n\nThe whole report: {METRICS / 'report.md'}; its figures: {FIGURES}/*.png")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")  # git keeps these files: none is left half written
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,27 @@
-"""``python -m stages.supervised SEED``: the control, cross-entropy alone from fresh weights."""
+"""Stage supervised: the control, cross-entropy alone from fresh weights."""
 
 from __future__ import annotations
 
-from fkt.params import Params
-from fkt.training.objectives import Supervised
-from fkt.training.session import ON_LABELS, open_session, run_stage
+from typing import TYPE_CHECKING
 
-SECTIONS = (*ON_LABELS, "supervised")
+from fkt.core.runs import Run
+from fkt.training.command import training_stage
+
+if TYPE_CHECKING:
+    from fkt.params import Params
 
 
-def main(seed: int, params: Params) -> None:
-    """Train on the labelled images alone, for as many image passes as the other arms get."""
-    session = open_session(params, "supervised", seed)
-    classifier = session.fresh_classifier(session.fresh_backbone())
-    plan = session.plan_on_labels("supervised")
-    loader = session.labelled_loader(params.supervised.batch_size)
-    session.train_model(Supervised(classifier, session.supervised_loss()), loader, plan, SECTIONS)
+def main(run: Run, params: Params) -> None:
+    """Train on the labelled images alone, with as many image passes as the other arms get."""
+    from fkt.training.loaders import labelled_loader
+    from fkt.training.objectives import Supervised
+    from fkt.training.session import open_session
+
+    session = open_session(params, run)
+    length = session.labelled_length()
+    objective = Supervised(session.fresh_classifier(), session.cross_entropy())
+    session.train(objective, labelled_loader(session, length.passes_per_step), length)
 
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    training_stage("supervised", main)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fkt.data.store import SPLITS, Meta, write_meta
+from fkt.data.meta import SPLITS, Meta, write_meta
 from fkt.raw.source import Raw
 
 Pixels = NDArray[np.uint8]

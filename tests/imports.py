@@ -17,7 +17,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("fkt", "stages")
-PIPELINE = ("dvc.yaml", "stages/dvc.yaml")
+PIPELINE = ROOT / "dvc.yaml"
+GROUND = ("fkt/core", "fkt/params", "fkt/data", "fkt/raw")
+"""Rooms that are listed as a whole wherever a file of them is imported: their stages are cheap, or come first."""
 
 
 def module_path(module: str) -> Path | None:
@@ -87,9 +89,9 @@ def imported_files(module: str) -> set[Path]:
 
 
 def stage_definitions() -> dict[str, dict[str, Any]]:
-    """The stages of all pipeline files by name; a matrix stage is one entry."""
-    contents = [yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in PIPELINE]
-    return {name: stage for content in contents for name, stage in content["stages"].items()}
+    """The stages of dvc.yaml by name; a matrix stage is one entry."""
+    stages: dict[str, dict[str, Any]] = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
+    return stages
 
 
 def stage_module(stage: dict[str, Any]) -> str:
@@ -113,7 +115,7 @@ def code_files(folder: Path) -> set[Path]:
 def as_deps(files: set[Path]) -> list[str]:
     """The shortest list of deps: a folder in place of its files, and of folders in it, where it is imported whole."""
     whole = {path.parent for path in files if code_files(path.parent) <= files and path.parent != Path("stages")}
-    whole -= {Path("fkt")}
+    whole = (whole - {Path("fkt")}) | {Path(room) for room in GROUND}
     outermost = {path: [parent for parent in path.parents if parent in whole][-1:] for path in files}
     return sorted({str(folder[0] if folder else path) for path, folder in outermost.items()})
 
@@ -135,6 +137,4 @@ def with_code_deps(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for name in PIPELINE:
-        path = ROOT / name
-        path.write_text(with_code_deps(path.read_text(encoding="utf-8")), encoding="utf-8")
+    PIPELINE.write_text(with_code_deps(PIPELINE.read_text(encoding="utf-8")), encoding="utf-8")

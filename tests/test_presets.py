@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from fkt.core.errors import ParamsError
-from fkt.data.store import Meta
+from fkt.data.meta import Meta
 from fkt.params import load_params
 from fkt.presets import apply_presets, available, main, merged
 from fkt.views.pipeline import build_pipeline

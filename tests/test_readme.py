@@ -46,18 +46,18 @@ def test_the_example_method_is_one_file_and_one_entry_and_trains(project: Projec
 
     add_method(project)
     write_params(project.root, 0)
-    refused = project.python("stages.joint", "0", check=False)
+    refused = project.python("stages.joint", "functional", "0", check=False)
     assert refused.returncode == 1
     assert "params.yaml: ssl.uniformity.size: 0 is out of range; give at least 1" in refused.stderr
 
     write_params(project.root, 64)
     for stage, mode in (("pretrain", "pretrained"), ("joint", "functional")):
-        project.python(f"stages.{stage}", *(["pretrained"] if stage == "pretrain" else []), "0")
-        log = project.root / "metrics/logs" / mode / "s0" / stage
+        project.python(f"stages.{stage}", mode, "0")
+        log = project.root / "metrics/logs" / mode / "s0"
         assert json.loads((log / "cost.json").read_text())["warnings"] == []
         header, *rows = (log / "curve.csv").read_text().splitlines()
         first, last = (float(row.split(",")[header.split(",").index("spread")]) for row in (rows[0], rows[-1]))
         assert last < first < 0, "the images spread"
 
     write_params(project.root, 64, "gradnorm")
-    project.python("stages.joint", "0")  # which measures the loss from its infimum, and stops where it falls below
+    project.python("stages.joint", "functional", "0")  # which measures the loss from its infimum, and stops where it falls below

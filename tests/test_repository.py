@@ -14,13 +14,12 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fkt.core.runs import TRAINED_BY
+from fkt.core.arms import NETWORKS
 from tests.conftest import Project
 from tests.imports import stage_definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
-TRAINERS = "stages/dvc.yaml"
 
 
 def files() -> list[Path]:
@@ -243,14 +242,9 @@ def test_the_tools_of_pre_commit_are_those_of_make_check() -> None:
 def test_dvc_accepts_the_pipeline_and_its_stages_are_those_of_the_params(project: Project) -> None:
     listed = project.dvc("stage", "list", "--all", "--name-only").stdout.split()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for stage in TRAINED_BY.values():
-        assert [name for name in listed if name.startswith(f"{TRAINERS}:{stage}@")] == [
-            f"{TRAINERS}:{stage}@{seed}" for seed in params["seeds"]
-        ]
-    for stage in ("evaluate", "cam"):
-        assert [name for name in listed if name.startswith(f"{stage}@")] == [
-            f"{stage}@{mode}" for mode in params["modes"]
-        ]
+    trained = {f"{network.stage}@{seed}" for network in NETWORKS.values() for seed in params["seeds"]}
+    evaluated = {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in params["modes"]}
+    assert set(listed) == {"plan", f"prepare@{params['dataset']}", "views", "report"} | trained | evaluated
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 

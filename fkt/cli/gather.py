@@ -7,11 +7,11 @@ are alike in all that the sweep leaves alone are taken together; others fill wha
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fkt.core.errors import UserError, reported
+from fkt.core.files import write_text
 from fkt.core.runs import METRICS
 from fkt.sweeps.cells import cells_of
 from fkt.sweeps.experiments import read_dvc, read_folder, read_now
@@ -43,9 +43,7 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
 
     has_figure = draw(grids, sweep.title, figure)
     text = render(sweep, grids, gathered, has_figure=has_figure)
-    partial = page.with_name(page.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, page)
+    write_text(page, text)
     print(text)
     return [page, figure] if has_figure else [page]
 

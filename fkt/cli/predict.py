@@ -16,8 +16,7 @@ from torch import Tensor
 from fkt.core.errors import CorruptData, reported
 from fkt.data.normalize import normalize
 from fkt.models.checkpoint import Card, load_classifier
-from fkt.raw.decode import decode_file
-from fkt.raw.fundus import decode_fundus
+from fkt.raw.datasets import DATASETS
 from fkt.raw.resize import SquareFit
 
 BATCH = 32
@@ -42,9 +41,7 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
 def _decode(path: Path, card: Card) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if not path.is_file():
         raise CorruptData(f"{path}: there is no such file; give image files, not folders")
-    if card.dataset == "aptos":
-        return decode_fundus(path, card.channels)
-    return decode_file(path, card.channels)
+    return DATASETS[card.dataset].decode(path, card.channels)
 
 
 def main() -> None:

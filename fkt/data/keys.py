@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def key_seed(*key: int | str) -> int:
@@ -20,12 +22,16 @@ def key_seed(*key: int | str) -> int:
 
 def keyed_generator(*key: int | str) -> torch.Generator:
     """Return a CPU generator seeded by a key; on the CPU, so that every device draws the same numbers."""
+    import torch
+
     return torch.Generator().manual_seed(key_seed(*key))
 
 
 @contextmanager
 def seeded(*key: int | str) -> Iterator[None]:
     """Seed torch's global generator for the block by a key, and restore it afterwards: for fresh weights."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key_seed(*key))
         yield

@@ -7,49 +7,19 @@ A prepared folder holds ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,) i
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fkt.core.errors import CorruptData, ParamsError
+from fkt.core.errors import ParamsError
+from fkt.data.meta import Meta, SplitName, load_meta
 
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 RESIDENT_BYTES = 8 * 2**30
 """A split up to this size is held in memory (or on the device); a larger one is read batch by batch."""
-
-
-@dataclass(frozen=True)
-class Meta:
-    """What is known of a prepared dataset beside its arrays."""
-
-    dataset: str
-    classes: list[str]
-    """Class names; a label is a position in this list."""
-    image_size: int
-    channels: int
-    counts: dict[str, list[int]]
-    """Images of each class, for each split."""
-    mean: list[float]
-    """Mean of the training images for each channel, in [0, 1]."""
-    std: list[float]
-    """Standard deviation of the same, in [0, 1]."""
-    checksums: dict[str, str] = field(default_factory=dict)
-    """sha256 of each array file."""
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What preparation noticed: duplicates, conflicting labels, skipped files, the source's own splits."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -107,19 +77,6 @@ class Split:
         return Split(self.name, self.meta, self.ids[index], self.labels[index], images, masks)
 
 
-def load_meta(prepared: Path) -> Meta:
-    """Read meta.json of a prepared folder. Raises CorruptData where it is absent, cut, or of another version."""
-    path = prepared / "meta.json"
-    if not path.is_file():
-        raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
-    try:
-        return Meta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # no JSON, or not these fields
-        raise CorruptData(
-            f"{path} was cut short or written by another version ({error}); run 'dvc repro prepare'"
-        ) from error
-
-
 def load_split(
     prepared: Path, name: SplitName, device: torch.device | str = "cpu", *, with_masks: bool = False
 ) -> Split:
@@ -146,16 +103,3 @@ def _load_masks(prepared: Path, meta: Meta, device: torch.device | str) -> Tenso
         )
     mapped: NDArray[np.uint8] = np.load(prepared / "masks.npy", mmap_mode="r", allow_pickle=False)
     return mapped if mapped.nbytes > RESIDENT_BYTES else torch.from_numpy(np.array(mapped)).to(device)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON with sorted keys, to a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def write_meta(prepared: Path, meta: Meta) -> None:
-    """Write meta.json of a prepared folder."""
-    write_json(prepared / "meta.json", asdict(meta))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fkt.core.files import replacing
 from fkt.data.keys import keyed_generator
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
@@ -109,11 +109,8 @@ def save_maps(path: Path, split: Split, positions: Tensor, maps: Maps) -> None:
     }
     if maps.predicted is not None and maps.confidence is not None:
         arrays |= {"predicted": maps.predicted, "confidence": maps.confidence, "target": np.array(maps.target)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    os.replace(partial, path)
 
 
 def _images(card: Card, split: Split, positions: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fkt.core.errors import Diverged
+from fkt.core.files import replacing
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
@@ -92,11 +92,8 @@ def write_predictions(
 
     Equal arrays give equal bytes: np.savez stamps every member with the zip format's first day, 1980-01-01.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:  # a file, because np.savez appends .npz to a name
+    with replacing(path) as partial, partial.open("wb") as file:  # np.savez appends .npz to a name, not to a file
         np.savez(file, allow_pickle=False, probabilities=probabilities, labels=labels, ids=ids)
-    os.replace(partial, path)
 
 
 @contextmanager

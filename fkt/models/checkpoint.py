@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fkt.core.arms import NETWORKS
 from fkt.core.errors import CheckpointError
-from fkt.core.runs import BACKBONES_ALONE
-from fkt.data.store import write_json
+from fkt.core.files import replacing, write_json
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
 from fkt.params import Model
@@ -50,11 +49,9 @@ class Card:
 
 def save_model(folder: Path, module: nn.Module, card: Card) -> None:
     """Write weights and card; each to a temporary name first."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    partial = folder / (WEIGHTS + ".partial")
-    save_file(tensors, partial)
-    os.replace(partial, folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as partial:
+        save_file(tensors, partial)
     write_json(folder / CARD, asdict(card))
 
 
@@ -71,8 +68,8 @@ def load_card(folder: Path) -> Card:
 def load_classifier(folder: Path, device: torch.device | str = "cpu") -> tuple[Classifier, Card]:
     """Load a classifier, in eval mode. Raises CheckpointError where a tensor is missing, unknown or misshapen."""
     card = load_card(folder)
-    if card.mode in BACKBONES_ALONE:
-        raise CheckpointError(f"{folder} is a backbone without classifier and knows no classes; give an arm's model")
+    if not NETWORKS[card.mode].is_arm:
+        raise CheckpointError(f"{folder} has no classifier; use {folder.parent.parent / 'supervised' / folder.name}")
     model = Classifier(_backbone(card), len(card.classes))
     transfer_weights(model, _read(folder))
     return model.to(device).eval(), card

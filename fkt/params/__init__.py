@@ -5,14 +5,13 @@ from fkt.params.balance import GradNormParams, ScheduleParams
 from fkt.params.methods_contrastive import SimCLRParams
 from fkt.params.params import Params
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
-from fkt.params.sections import Arm, Budget, Cam, Evaluate, Labels, Mode, Model, Prepare, Report, Transfer
+from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, Joint, Training
 
 __all__ = [
     "PARAMS_FILE",
     "SSL",
-    "Arm",
     "Augment",
     "Budget",
     "Cam",
@@ -23,7 +22,6 @@ __all__ = [
     "GradNormParams",
     "Joint",
     "Labels",
-    "Mode",
     "Model",
     "Params",
     "Prepare",

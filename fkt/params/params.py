@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from fkt.core.arms import ARMS, MODES, PRETRAINED
 from fkt.params.augment import Augment
 from fkt.params.base import Frozen, NonNegative, distinct
 from fkt.params.sections import (
-    TREES,
-    Arm,
     Budget,
     Cam,
-    Dataset,
     Evaluate,
     Labels,
-    Mode,
     Model,
     Prepare,
     Report,
@@ -27,21 +25,28 @@ from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, Joint, Training
 
 
-def _some_arm(modes: list[Mode]) -> list[Mode]:
-    if modes == ["pretrained"]:
-        raise ValueError(f"a backbone without classifier is nothing to compare; add {' or '.join(get_args(Arm))}")
+def _known(mode: str) -> str:
+    if mode not in MODES:
+        raise PydanticCustomError("literal_error", "unknown mode", {"expected": ", ".join(MODES)})
+    return mode
+
+
+def _some_arm(modes: list[str]) -> list[str]:
+    if modes == [PRETRAINED]:
+        raise ValueError(f"trains no classifier; add at least one arm: {', '.join(ARMS)}")
     return modes
 
 
 class Params(Frozen):
     """All of params.yaml."""
 
-    dataset: Dataset
+    dataset: str
+    """A name of the table in fkt/raw/datasets.py."""
     ssl_weight: NonNegative = Field(alias="lambda")
     """lambda in L = L_CE + lambda * L_SSL (arXiv:2304.01354, Eq. 5); 0 leaves the supervised gradient."""
     seeds: Annotated[list[Seed], AfterValidator(distinct)]
     """Repeats: they set the initialization, the labelled subset, the order and the views, never the test split."""
-    modes: Annotated[list[Mode], AfterValidator(distinct), AfterValidator(_some_arm)]
+    modes: Annotated[list[Annotated[str, AfterValidator(_known)]], AfterValidator(distinct), AfterValidator(_some_arm)]
     """The arms that are compared, and thereby all that is trained. ``pretrained`` is no arm: it adds probes and
     class-free maps of the SSL-only backbone."""
     selection: Literal["auto", "validation", "last"]
@@ -66,9 +71,9 @@ class Params(Frozen):
     report: Report
 
     @property
-    def arms(self) -> list[Arm]:
-        """The modes that end in a classifier, in the order of params.yaml."""
-        return [mode for mode in self.modes if mode != "pretrained"]
+    def arms(self) -> list[str]:
+        """The arms that are compared, in the order of the report."""
+        return [arm for arm in ARMS if arm in self.modes]
 
     @property
     def teacher(self) -> Model:
@@ -87,11 +92,6 @@ class Params(Frozen):
             raise ValueError(
                 f"augment.object_share: {self.augment.object_share} judges crops by masks of the training images, and "
                 "prepare.masks: none makes none; set prepare.masks: saliency or files"
-            )
-        if self.prepare.masks == "files" and self.dataset not in TREES:
-            raise ValueError(
-                f"prepare.masks: files need a dataset that is a tree of image files ({', '.join(TREES)}), which "
-                f"{self.dataset} is not; set prepare.masks: saliency"
             )
         if self.model.weights == "imagenet":
             if self.prepare.channels != 3:

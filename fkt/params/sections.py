@@ -8,25 +8,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, not_twice
 
-Dataset = Literal[
-    "digits",
-    "cifar10",
-    "cifar100",
-    "mnist",
-    "fashion_mnist",
-    "kmnist",
-    "usps",
-    "svhn",
-    "stl10",
-    "intel",
-    "aptos",
-    "imagenet100",
-    "folder",
-]
-TREES = ("intel", "imagenet100", "folder")
-"""Those of which each image is a file that is used whole."""
-Arm = Literal["supervised", "frozen", "representational", "distilled", "functional"]
-Mode = Literal["pretrained", Arm]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
 Width = Annotated[int, Field(ge=16)]
@@ -66,8 +47,16 @@ class Labels(Frozen):
     fraction: Fraction | None
     """Labelled share of each class's training images (at least one each); null for no such limit."""
 
+    def count(self, available: int) -> int:
+        """Return how many images of a class are labelled, given how many training images the class has."""
+        if self.per_class is not None:
+            return self.per_class
+        if self.fraction is not None:
+            return max(1, int(available * self.fraction + 0.5))
+        return available
+
     @model_validator(mode="after")
-    def _one_budget(self) -> Labels:
+    def _one_limit(self) -> Labels:
         if self.per_class is not None and self.fraction is not None:
             raise ValueError("per_class and fraction are both set; set one of them to null")
         return self
@@ -126,7 +115,7 @@ class Evaluate(Frozen):
 class Transfer(Frozen):
     """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
 
-    datasets: Annotated[list[Dataset], AfterValidator(not_twice)]
+    datasets: Annotated[list[str], AfterValidator(not_twice)]
     """Prepared as the ``prepare`` section says, each from data/raw/<name> and without masks; none is no such
     evaluation."""
 

@@ -1,16 +1,18 @@
-"""The raw datasets by name; each reader lists what is there, and decodes nothing yet."""
+"""The table of raw datasets; each reader lists what is there, and decodes nothing yet."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fkt.core.errors import ParamsError
-from fkt.raw.fundus import read_aptos
-from fkt.raw.source import Raw, from_arrays
+from fkt.raw.decode import decode_file
+from fkt.raw.fundus import decode_fundus, read_aptos
+from fkt.raw.source import Pixels, Raw, from_arrays
 from fkt.raw.torchvision_sets import DIGITS, read_cifar, read_mnist, read_stl10, read_svhn, read_usps
 from fkt.raw.trees import read_folder, read_imagenet100, read_intel
 
@@ -18,8 +20,8 @@ RAW = Path("data") / "raw"
 """Where raw data are looked for unless prepare.source says otherwise."""
 
 
-def read_digits() -> Raw:
-    """Read scikit-learn's digits (1,797 images of 8 x 8, values 0 to 16 scaled to 0 to 255); there is no test set."""
+def read_digits(source: Path, download: bool) -> Raw:
+    """Read scikit-learn's digits: 1,797 images of 8 x 8, values 0 to 16 scaled to 0 to 255, without a test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -27,42 +29,54 @@ def read_digits() -> Raw:
     return from_arrays(DIGITS, {"train": (images, digits.target)})
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """One raw dataset."""
+
+    read: Callable[[Path, bool], Raw]
+    """(folder, download) -> Raw."""
+    is_tree: bool = False
+    """Whether each image is a file that is used whole."""
+    decode: Callable[[Path, int], Pixels] = decode_file
+    """(file, channels) -> pixels, for images that a trained model is used on."""
+    embedded: bool = False
+    """Whether it comes with a library, so that there is no folder of raw data."""
+
+
+DATASETS = {
+    "digits": Dataset(read_digits, embedded=True),
+    "cifar10": Dataset(read_cifar("cifar10")),
+    "cifar100": Dataset(read_cifar("cifar100")),
+    "mnist": Dataset(read_mnist("mnist")),
+    "fashion_mnist": Dataset(read_mnist("fashion_mnist")),
+    "kmnist": Dataset(read_mnist("kmnist")),
+    "usps": Dataset(read_usps),
+    "svhn": Dataset(read_svhn),
+    "stl10": Dataset(read_stl10),
+    "intel": Dataset(read_intel, is_tree=True),
+    "aptos": Dataset(read_aptos, decode=decode_fundus),
+    "imagenet100": Dataset(read_imagenet100, is_tree=True),
+    "folder": Dataset(read_folder, is_tree=True),
+}
+
+
 def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
     """List the images of a dataset in ``source`` (None: data/raw/<dataset>).
 
-    Raises DatasetNotFound for absent data, CorruptData for data that contradict themselves.
+    Raises DatasetNotFound where the data are absent, CorruptData where they contradict themselves.
     """
-    if dataset == "digits":
-        if source is not None:
-            raise ParamsError(f"prepare.source: '{source}' is not read, digits come with scikit-learn; set it to null")
-        return read_digits()
-    return DATASETS[dataset](source_folder(dataset, source), download)
+    if DATASETS[dataset].embedded and source is not None:
+        raise ParamsError(f"prepare.source: {dataset} comes with a library and needs no folder; leave it empty")
+    return DATASETS[dataset].read(source_folder(dataset, source), download)
 
 
 def source_folder(dataset: str, source: str | None) -> Path:
-    """Return where the raw data of a dataset are looked for.
+    """Return the folder of a dataset's raw data.
 
-    A queued experiment runs in a copy of what git has, and raw data are not in git: what is not here may be in the
+    A queued experiment runs in a copy of what git has, without the raw data. What is not there is looked for in the
     repository that the experiment was queued in.
     """
     folder = RAW / dataset if source is None else Path(source).expanduser()
     if folder.exists():
         return folder
-    return Path(os.environ.get("DVC_ROOT", ".")) / folder  # of a path that is absolute, the path alone
-
-
-DATASETS: dict[str, Callable[[Path, bool], Raw]] = {
-    "cifar10": read_cifar("cifar10"),
-    "cifar100": read_cifar("cifar100"),
-    "mnist": read_mnist("mnist"),
-    "fashion_mnist": read_mnist("fashion_mnist"),
-    "kmnist": read_mnist("kmnist"),
-    "usps": read_usps,
-    "svhn": read_svhn,
-    "stl10": read_stl10,
-    "intel": read_intel,
-    "aptos": read_aptos,
-    "imagenet100": read_imagenet100,
-    "folder": read_folder,
-}
-"""The readers: (source, download) -> Raw; digits, which have neither, are read by read_digits."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / folder  # an absolute folder stays as it is

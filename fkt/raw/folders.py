@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.store import SplitName
+from fkt.data.meta import SplitName
 from fkt.raw.decode import decode_file
 from fkt.raw.source import Pixels, Raw
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.store import SplitName
+from fkt.data.meta import SplitName
 from fkt.raw.decode import as_channels, decode_file
 from fkt.raw.folders import from_files, ignored_note
 from fkt.raw.source import Pixels, Raw

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fkt.core.errors import CorruptData, UserError
-from fkt.data.store import SPLITS, Meta, write_meta
+from fkt.core.files import file_digest
+from fkt.data.meta import SPLITS, Meta, write_meta
 from fkt.params import Prepare
 from fkt.raw.datasets import read_raw, source_folder
 from fkt.raw.masks import fill_from_files, fill_with_saliency, mask_folder, masks_note
@@ -141,13 +141,8 @@ def _write(
         counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
         mean=mean,
         std=std,
-        checksums={name: _sha256(folder / name) for name in sorted(path.name for path in folder.glob("*.npy"))},
+        checksums={name: file_digest(folder / name) for name in sorted(path.name for path in folder.glob("*.npy"))},
         notes=notes,
     )
     write_meta(folder, meta)
     return meta
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

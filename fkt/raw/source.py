@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.data.store import SplitName
+from fkt.data.meta import SplitName
 from fkt.raw.decode import as_channels
 
 Pixels = NDArray[np.uint8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fkt.data.store import SPLITS, Meta
+from fkt.data.meta import SPLITS, Meta
 from fkt.raw.notes import SHOWN
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.store import SPLITS, SplitName
+from fkt.data.meta import SPLITS, SplitName
 from fkt.raw.folders import read_classes, visible_folders
 from fkt.raw.source import Raw
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fkt.core.runs import PRETRAINED, STUDENT, TRAINED_BY, Run, prepared_path, transfer_path
+from fkt.core.arms import PRETRAINED, STUDENT
+from fkt.core.runs import Run, prepared_path, transfer_path
 from fkt.report.run_files import MissingResult, read_json, read_npz, require
 
 
@@ -86,8 +87,8 @@ def read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
         ids=ids,
         labels=labels,
         predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
-        stages=[part.stage for part in runs[0].parts],
-        costs=[[read_json(run.told / part.stage / "cost.json", evaluated) for part in run.parts] for run in runs],
+        stages=[part.network.stage for part in runs[0].parts],
+        costs=[[_read_cost(part) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
     )
 
@@ -110,8 +111,8 @@ def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
 
 def read_clusters(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read, for each seed, whose features the distilled arm's clusters are and how they fell. Raises MissingResult."""
-    runs = [Run(dataset, "distilled", seed) for seed in seeds]
-    return [read_json(run.told / TRAINED_BY[STUDENT] / "clusters.json", f"evaluate@{run.mode}") for run in runs]
+    runs = [Run(dataset, STUDENT, seed) for seed in seeds]
+    return [read_json(run.log / "clusters.json", _trainer(run)) for run in runs]
 
 
 def read_transfer(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
@@ -121,8 +122,7 @@ def read_transfer(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
 
 def read_pretraining(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
     """Read what pretraining cost, one entry a seed; see ``Arm.costs``."""
-    runs = [Run(dataset, PRETRAINED, seed) for seed in seeds]
-    return [read_json(run.told / run.stage / "cost.json", f"evaluate@{run.mode}") for run in runs]
+    return [_read_cost(Run(dataset, PRETRAINED, seed)) for seed in seeds]
 
 
 def read_meta(dataset: str) -> dict[str, Any]:
@@ -130,11 +130,20 @@ def read_meta(dataset: str) -> dict[str, Any]:
     return read_json(prepared_path(dataset) / "meta.json", "prepare")
 
 
+def _trainer(run: Run) -> str:
+    """Name of the DVC stage that trains a run."""
+    return f"{run.network.stage}@{run.seed}"
+
+
+def _read_cost(run: Run) -> dict[str, Any]:
+    return read_json(run.log / "cost.json", _trainer(run))
+
+
 def _read_curve(run: Run) -> pd.DataFrame:
     """Read the learning curve of an arm, its training runs one after the other."""
     frames: list[pd.DataFrame] = []
     for part in run.parts:
-        frame = pd.read_csv(require(run.told / part.stage / "curve.csv", f"evaluate@{run.mode}"))
+        frame = pd.read_csv(require(part.log / "curve.csv", _trainer(part)))
         frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
-        frames.append(frame.assign(mode=run.mode, seed=run.seed, stage=part.stage))
+        frames.append(frame.assign(mode=run.name, seed=run.seed, stage=part.network.stage))
     return pd.concat(frames, ignore_index=True)

@@ -9,15 +9,6 @@ from typing import Any
 from fkt.params import Budget, Joint, Labels
 
 
-def count_labelled(labels: Labels, train_counts: Sequence[int]) -> int:
-    """Return how many training images have a label that a supervised loss may see; train_counts: of each class."""
-    if labels.per_class is not None:
-        return labels.per_class * len(train_counts)
-    if labels.fraction is not None:
-        return sum(max(1, int(count * labels.fraction + 0.5)) for count in train_counts)
-    return sum(train_counts)
-
-
 def labels_phrase(labels: Labels) -> str:
     """Return the label budget in a few words, for a title."""
     if labels.per_class is not None:
@@ -29,7 +20,7 @@ def labels_phrase(labels: Labels) -> str:
 
 def labels_sentence(labels: Labels, train_counts: Sequence[int]) -> str:
     """Say how many labels the supervised losses see."""
-    labelled, total = count_labelled(labels, train_counts), sum(train_counts)
+    labelled, total = sum(map(labels.count, train_counts)), sum(train_counts)
     drawn = "" if labelled == total else ", drawn anew for each seed and the same in every arm"
     return f"{labels_phrase(labels)}: {labelled:,} of {total:,} training images{drawn}"
 

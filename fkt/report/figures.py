@@ -5,7 +5,6 @@ Drawn on plain Figure objects, so no window system and no global state is touche
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,19 +14,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from fkt.core.arms import PALETTE
+from fkt.core.files import replacing
 from fkt.report import fusion
 from fkt.report.arms import Arm
 from fkt.report.summary import metric
 from fkt.report.tables import percent
 
-PALETTE = {
-    "supervised": "#0072B2",
-    "frozen": "#56B4E9",
-    "representational": "#E69F00",
-    "distilled": "#CC79A7",
-    "functional": "#009E73",
-}
-"""Okabe and Ito's colors, which color-blind readers tell apart."""
 PANELS = {
     "val_accuracy": "Validation accuracy (%)",
     "val_loss": "Validation cross-entropy",
@@ -115,10 +108,8 @@ def draw_curves(arms: Sequence[Arm], title: str, path: Path) -> None:
 
 def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> None:
     """Write a PNG without the version of the software that made it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
 
 
 @contextmanager

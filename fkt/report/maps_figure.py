@@ -15,7 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fkt.core.runs import PRETRAINED
+from fkt.core.arms import PRETRAINED
 from fkt.report.drawn_maps import DrawnMaps
 from fkt.report.figures import save_figure
 from fkt.report.run_files import MissingResult

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fkt.core.runs import PRETRAINED
+from fkt.core.arms import PRETRAINED
 from fkt.report.arms import Arm
 
 DIGITS = 5

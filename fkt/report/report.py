@@ -198,7 +198,7 @@ def _stages(arm: Arm, num_train: int) -> str:
 
 def _conditions(findings: Findings) -> str:
     params, counts = findings.params, findings.meta["counts"]
-    labelled = conditions.count_labelled(params.labels, counts["train"])
+    labelled = sum(map(params.labels.count, counts["train"]))
     rows = {
         "Dataset": f"{params.dataset}, {len(findings.meta['classes'])} classes, {findings.meta['image_size']} pixels, "
         f"{sum(counts['train']):,} training, {sum(counts['val']):,} validation and {sum(counts['test']):,} test images",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fkt.core.runs import PRETRAINED
+from fkt.core.arms import ARMS, PRETRAINED
 from fkt.params import Report
 from fkt.report.arms import Arm
 from fkt.report.statistics import Comparison, compare
@@ -38,8 +38,6 @@ P_DIGITS = 3
 TRANSFER = "transfer_"
 """Before the name of a dataset: the section of what pretrained features are worth there."""
 BOOTSTRAP_SEED = 0
-ORDER = ("supervised", "frozen", "representational", "distilled", "functional")
-"""The arms from the control to the proposal: a difference is told as the later minus the earlier."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def cost_by_stage(arm: Arm) -> dict[str, tuple[float, float]]:
 
 def compare_arms(arms: Sequence[Arm], report: Report) -> list[Comparison]:
     """Compare every two arms on the same test images and seeds, functional against representational first."""
-    ordered = sorted(arms, key=lambda arm: -ORDER.index(arm.mode))
+    ordered = sorted(arms, key=lambda arm: -ARMS.index(arm.mode))
     return [
         compare(
             later.mode,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fkt.core.errors import ParamsError
+from fkt.data.keys import seeded
+from fkt.data.store import Split
 from fkt.models.backbones import ResNet
 from fkt.params import PARAMS_FILE, SSL, parse_section
 from fkt.ssl.barlow_twins import BarlowTwins
-from fkt.ssl.base import Method, Setting
+from fkt.ssl.base import Method, Setting, setting_of
 from fkt.ssl.byol import BYOL
 from fkt.ssl.cross import Cross
 from fkt.ssl.jigsaw_pp import JigsawPP
@@ -40,6 +42,12 @@ def build_method(params: SSL, backbone: ResNet, setting: Setting) -> Method:
     if params.rotation_weight:
         method = WithRotation(method, params.rotation_weight, params.rotation_hidden)
     return method
+
+
+def fresh_method(params: SSL, backbone: ResNet, split: Split, batch_size: int, seed: int) -> Method:
+    """Build the method of a run on a training split, with the fresh weights of a seed."""
+    with seeded(seed, "method"):
+        return build_method(params, backbone, setting_of(split, batch_size))
 
 
 METHODS: dict[str, Any] = {

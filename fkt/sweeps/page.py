@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fkt.core.runs import MADE_OF, Run
+from fkt.core.arms import NETWORKS, chain
 from fkt.report.tables import markdown_table
 from fkt.sweeps.answers import answers
 from fkt.sweeps.equality import same
@@ -85,8 +85,8 @@ def _conditions(gathered: Gathered) -> str:
     if not experiments:
         return ""
     params = experiments[0].params
-    trained = [model for mode in params.get("modes", []) for model in MADE_OF.get(mode, ())]
-    sections = dict.fromkeys(Run("", model, 0).section for model in trained)
+    modes = [mode for mode in params.get("modes", []) if mode in NETWORKS]
+    sections = dict.fromkeys(network.section for mode in modes for network in chain(mode))
     unsaid = UNSAID | {f"{section}.{key}": value for section in sections for key, value in OF_TRAINING.items()}
     keys = [*CONDITIONS, *(key for key, value in unsaid.items() if not same(params.get(key, value), value))]
     swept = {key for key in keys if len({repr(cell.settings.get(key)) for cell in gathered.cells}) > 1}

@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from fkt.core.runs import MADE_OF, PRETRAINED, TRAINED_BY
+from fkt.core.arms import NETWORKS, PRETRAINED, chain
 from fkt.params import PARAMS_FILE
 from fkt.sweeps.equality import same
 from fkt.sweeps.experiments import Experiment
 
-LOCKS = (Path("dvc.lock"), Path("stages/dvc.lock"))
+LOCK = Path("dvc.lock")
 REPORT = "report"
 
 
@@ -23,11 +23,8 @@ def staleness(experiment: Experiment) -> str:
     An experiment that was run up to another stage than ``report`` keeps the summary that it started with. What was
     recorded of other datasets, modes and seeds is left over from other experiments, and is no part of this one.
     """
-    recorded: dict[str, Any] = {}
-    for path in LOCKS:
-        text = experiment.read(path)
-        lock = yaml.load(text, Loader=yaml.CSafeLoader) if text else {}
-        recorded |= lock.get("stages") or {}
+    text = experiment.read(LOCK)
+    recorded: dict[str, Any] = (yaml.load(text, Loader=yaml.CSafeLoader) if text else {}).get("stages") or {}
     for stage in _stages(experiment.params):
         ran_with = ((recorded.get(stage) or {}).get("params") or {}).get(PARAMS_FILE.as_posix()) or {}
         for key, value in ran_with.items():
@@ -50,8 +47,9 @@ def _stages(params: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"evaluate@{mode}", f"cam@{mode}")
     for dataset in transfers:
         yield from (f"prepare-transfer@{dataset}", f"evaluate-transfer@{dataset}")
-    trained = {model for mode in [*modes, *([PRETRAINED] if transfers else [])] for model in MADE_OF.get(mode, ())}
-    yield from (f"{TRAINED_BY[model]}@{seed}" for model in sorted(trained) for seed in params.get("seeds") or [])
+    needed = [mode for mode in [*modes, *([PRETRAINED] if transfers else [])] if mode in NETWORKS]
+    stages = {network.stage for mode in needed for network in chain(mode)}
+    yield from (f"{stage}@{seed}" for stage in sorted(stages) for seed in params.get("seeds") or [])
 
 
 def _at(params: Mapping[str, Any], key: str) -> object:

@@ -1,119 +1,114 @@
-"""What the labels and the data allow: the labelled subset of a seed, and the check of params.yaml against the data."""
+"""How long each arm trains: the same number of image passes for every arm, unless a section sets ``epochs``.
+
+An image pass is one image forward and backward through the backbone. A training image costs one pass in a supervised
+step, V in an SSL step, and V + 1 in a joint step whose cross-entropy sees an image of its own. On a frozen backbone a
+pass goes forward only: the arm sees as many images as the others for fewer FLOPs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from fkt.core.errors import ParamsError
-from fkt.core.runs import MADE_OF, Run
-from fkt.data.keys import keyed_generator
-from fkt.data.store import Meta
-from fkt.params import Labels, Params
+from fkt.params import Budget, Training
 
 
-def labelled_index(labels: Tensor, budget: Labels, seed: int, classes: Sequence[str] = ()) -> Tensor:
-    """Return the sorted positions (M,) int64 of the training images whose labels the supervised losses may see.
+@dataclass(frozen=True)
+class Length:
+    """The length of one training run."""
 
-    labels: (N,) int64, of the train split, on any device; the positions are on the CPU. The subset depends on
-    (labels, budget, seed) alone, takes its share of every class, and is nested: with one seed a smaller budget,
-    be it a number or a fraction, is part of every larger one. A fraction is rounded (half up) class by class, to
-    at least one image.
-    Raises ParamsError where per_class is more than a class has.
+    steps: int
+    passes_per_step: int
+    """Image passes of one step."""
+    num_images: int
+    """N, all training images, labelled or not: passes are reported per training image."""
+    checks: int
+    """How often along the run validation images are scored."""
+    target_passes_per_step: int = 0
+    """Images that go forward through momentum targets: FLOPs, but no image passes."""
+    frozen: bool = False
+    """Whether image passes go forward only, through a backbone that is not trained."""
+
+    @property
+    def image_passes(self) -> int:
+        """Image passes of the whole run."""
+        return self.steps * self.passes_per_step
+
+    def is_check(self, step: int) -> bool:
+        """Return whether validation images are scored after ``step`` steps (from 1)."""
+        return is_due(step, self.steps, self.checks)
+
+
+def is_due(step: int, steps: int, times: int) -> bool:
+    """Return whether something that happens ``times`` times along a run happens at ``step`` (from 1).
+
+    The steps are evenly spread, and the last is among them. With fewer steps than times it is every step.
     """
-    if budget.per_class is None and budget.fraction is None:
-        return torch.arange(len(labels))
-    labels = labels.cpu()
-    chosen = []
-    for label in torch.unique(labels).tolist():
-        members = torch.nonzero(labels == label).squeeze(1)
-        if budget.per_class is not None and budget.per_class > len(members):
-            name = classes[label] if classes else str(label)
-            raise ParamsError(_too_many(budget.per_class, len(members), name))
-        order = torch.randperm(len(members), generator=keyed_generator("labels", seed, label))
-        chosen.append(members[order[: _share(budget, len(members))]])
-    return torch.cat(chosen).sort().values
+    return step * times // steps > (step - 1) * times // steps
 
 
-def ssl_labelled_index(labels: Tensor, fraction: float, seed: int) -> Tensor:
-    """Return the sorted positions (M,) int64 of the training images whose labels an SSL method may see.
+def ssl_length(
+    training: Training,
+    budget: Budget,
+    *,
+    num_images: int,
+    passes_per_image: float,
+    passes: float,
+    target_passes: int = 0,
+) -> Length:
+    """Return the length of a run whose epoch is one pass of the SSL views over all training images.
 
-    fraction: ssl.label_fraction, in [0, 1]. With one seed, a label budget of this fraction is the same images.
+    passes_per_image: image passes for each image of a batch (V, or V + 1; tiles cost a part of one). passes: what the
+    arm may spend per training image, where ``training.epochs`` is empty. target_passes: per image; see Method.
     """
-    return labelled_index(labels, _budget_of(fraction), seed) if fraction else torch.zeros(0, dtype=torch.int64)
+    per_step = round(training.batch_size * passes_per_image)
+    if training.epochs is not None:
+        steps = training.epochs * (num_images // training.batch_size)
+    else:
+        steps = passes * num_images / per_step
+    targets = training.batch_size * target_passes
+    return Length(max(1, round(steps)), per_step, num_images, budget.checks, targets)
 
 
-def _budget_of(fraction: float) -> Labels:
-    """The label budget that a share in (0, 1] of the labels is."""
-    return Labels(per_class=None, fraction=fraction if fraction < 1 else None)
+def distill_length(training: Training, budget: Budget, *, num_images: int, spent_passes: int) -> Length:
+    """Return the length of a run on one view of each training image, with the passes that the teacher left.
 
-
-def _share(budget: Labels, available: int) -> int:
-    if budget.per_class is not None:
-        return budget.per_class
-    if budget.fraction is not None:
-        return max(1, int(available * budget.fraction + 0.5))
-    return available
-
-
-def check_against_data(params: Params, meta: Meta) -> None:
-    """Check what params.yaml asks for against what the prepared data have.
-
-    Raises ParamsError with one line for each mistake: a dataset other than the prepared one, more labels for a
-    class than it has training images, labels for SSL that the budget does not grant, a batch or a number of clusters
-    larger than the training split. Sections of modes that are not trained are not judged.
+    spent_passes: image passes of the teacher's training. Raises ParamsError where none are left.
     """
-    if params.dataset != meta.dataset:
+    passes = budget.passes * budget.pretrain_share - spent_passes / num_images
+    if training.epochs is None and passes * num_images < training.batch_size / 2:
         raise ParamsError(
-            f"dataset: '{params.dataset}', but the prepared data are of '{meta.dataset}'; run 'dvc repro prepare'"
-        )  # nothing else can be judged
-    problems = []
-    counts = meta.counts["train"]
-    per_class, smallest = params.labels.per_class, min(counts)
-    if per_class is not None and per_class > smallest:
-        problems.append(_too_many(per_class, smallest, meta.classes[counts.index(smallest)]))
-    problems += _beyond_budget(params, meta)
-    limited = {f"{name}.batch_size": getattr(params, name).batch_size for name in _sections(params.modes)}
-    if "distilled" in params.modes:
-        limited["distill.clusters"] = params.distill.clusters
-    for key, value in limited.items():
-        if value > sum(counts):
-            problems.append(
-                f"{key}: {value} is more than the {sum(counts)} training images; give at most {sum(counts)}"
+            f"budget.pretrain_share: {budget.pretrain_share} of {budget.passes} passes leaves nothing for distill "
+            f"after the teacher has spent {spent_passes / num_images:.1f}; shorten pretrain.epochs, or set "
+            "distill.epochs"
+        )
+    return ssl_length(training, budget, num_images=num_images, passes_per_image=1, passes=passes)
+
+
+def labelled_length(
+    training: Training,
+    budget: Budget,
+    *,
+    section: str,
+    num_images: int,
+    num_labelled: int,
+    spent_passes: int = 0,
+    frozen: bool = False,
+) -> Length:
+    """Return the length of a run on labelled images, whose epoch is one pass over these.
+
+    section: name of ``training``, for the message. spent_passes: image passes that the arm spent before. frozen: see
+    Length. Raises ParamsError where no passes are left.
+    """
+    if training.epochs is not None:
+        steps = training.epochs * num_labelled / training.batch_size
+    else:
+        left = budget.passes * num_images - spent_passes
+        if left < training.batch_size / 2:  # rounds to no step at all
+            raise ParamsError(
+                f"budget.passes: {budget.passes} ({budget.passes * num_images:.0f} image passes) leaves nothing for "
+                f"{section} after pretraining has spent {spent_passes}; raise budget.passes, shorten what comes before "
+                f"(pretrain.epochs), or set {section}.epochs"
             )
-    if problems:
-        raise ParamsError("\n       ".join(problems))
-
-
-def _beyond_budget(params: Params, meta: Meta) -> list[str]:
-    """Say where SSL would see a label that its arm may not; both subsets begin with the same images of a class."""
-    fraction = params.ssl.label_fraction
-    if not fraction:
-        return []
-    shares = [
-        (granted / count, wanted, granted, name)
-        for name, count in zip(meta.classes, meta.counts["train"], strict=True)
-        if (wanted := _share(_budget_of(fraction), count)) > (granted := _share(params.labels, count))
-    ]
-    if not shares:
-        return []
-    least, wanted, granted, name = min(shares)
-    return [
-        f'ssl.label_fraction: {fraction} is {wanted} labels of class "{name}", and the label budget grants {granted}: '
-        f"SSL must see no label that its arm may not; give at most {least:.3g}, or raise labels.per_class or "
-        "labels.fraction"
-    ]
-
-
-def _sections(modes: Sequence[str]) -> list[str]:
-    """The training sections that these modes use, in the order in which they come up."""
-    return list(dict.fromkeys(Run("", name, 0).section for mode in modes for name in MADE_OF[mode]))
-
-
-def _too_many(wanted: int, available: int, name: str) -> str:
-    return (
-        f'labels.per_class: {wanted} is more than the {available} training images of class "{name}"; '
-        f"give at most {available}, or use labels.fraction"
-    )
+        steps = left / training.batch_size
+    return Length(max(1, round(steps)), training.batch_size, num_images, budget.checks, frozen=frozen)

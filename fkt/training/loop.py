@@ -13,9 +13,9 @@ from torch.optim import Optimizer
 from fkt.core.errors import Diverged
 from fkt.params import Training
 from fkt.training.base import Objective
+from fkt.training.budget import Length
 from fkt.training.monitor import Validate
 from fkt.training.optim import build_optimizer, learning_rate
-from fkt.training.plan import Plan
 from fkt.training.progress import Progress
 from fkt.training.resume import Interrupt, Resume, State
 from fkt.views.loader import Batch, Loader
@@ -38,7 +38,7 @@ class Fitted:
 def fit(
     objective: Objective,
     loader: Loader,
-    plan: Plan,
+    length: Length,
     training: Training,
     *,
     precision: torch.dtype,
@@ -47,7 +47,7 @@ def fit(
     resume: Resume,
     label: str,
 ) -> Fitted:
-    """Train an objective for ``plan.steps`` steps and leave the kept weights in it.
+    """Train an objective for ``length.steps`` steps and leave the kept weights in it.
 
     keep: ``validation`` keeps the check with the best validation accuracy (ties: the lower validation loss, then the
     earlier), ``last`` the last. label: what the progress bar says. Raises Diverged where a loss is not finite, and what
@@ -55,19 +55,19 @@ def fit(
     """
     optimizer = build_optimizer(objective, training)
     state = resume.load(objective, optimizer)
-    progress = Progress(label, plan.steps, state.step, plan.passes_per_step)
-    if state.step < plan.steps:
+    progress = Progress(label, length.steps, state.step, length.passes_per_step)
+    if state.step < length.steps:
         with Interrupt() as interrupt:
             objective.train()
             began = time.perf_counter()
-            for batch in loader.steps(state.step, plan.steps):
-                rate = learning_rate(state.step, plan.steps, training.learning_rate, training.warmup_fraction)
-                objective.before_step(state.step, plan.steps)
+            for batch in loader.steps(state.step, length.steps):
+                rate = learning_rate(state.step, length.steps, training.learning_rate, training.warmup_fraction)
+                objective.before_step(state.step, length.steps)
                 _step(objective, optimizer, batch, rate, precision, state)
-                objective.after_step(state.step / plan.steps)
+                objective.after_step(state.step / length.steps)
                 row = None
-                if plan.is_check(state.step):
-                    row = _check(state, plan, rate, label)  # waits for the steps that a GPU still has to do
+                if length.is_check(state.step):
+                    row = _check(state, length, rate, label)  # waits for the steps that a GPU still has to do
                     objective.check(row)
                     stopped = time.perf_counter()
                     state.train_seconds += stopped - began
@@ -75,12 +75,12 @@ def fit(
                     _keep(objective, state, row, keep)
                     began = time.perf_counter()
                     state.check_seconds += began - stopped
-                if interrupt.asked or resume.due(last=state.step == plan.steps):
+                if interrupt.asked or resume.due(last=state.step == length.steps):
                     state.train_seconds += time.perf_counter() - began
                     resume.save(objective, optimizer, state)
                     began = time.perf_counter()
                 if interrupt.asked:
-                    raise KeyboardInterrupt(f"saved after step {state.step} of {plan.steps}")
+                    raise KeyboardInterrupt(f"saved after step {state.step} of {length.steps}")
                 progress.update(state.step, row)
     progress.close()
     if state.kept is not None:
@@ -106,7 +106,7 @@ def _step(
     state.step += 1
 
 
-def _check(state: State, plan: Plan, rate: float, label: str) -> dict[str, float]:
+def _check(state: State, length: Length, rate: float, label: str) -> dict[str, float]:
     """Make a row of the learning curve from the means since the last one. Raises Diverged.
 
     What only some of the steps have told is a mean over those, and not in the row where none has.
@@ -117,10 +117,10 @@ def _check(state: State, plan: Plan, rate: float, label: str) -> dict[str, float
         if not math.isfinite(value):
             since = int(state.rows[-1]["step"]) if state.rows else 0
             raise Diverged(
-                f"{label}: {name} became {value} between step {since + 1} and step {state.step} of {plan.steps}; "
+                f"{label}: {name} became {value} between step {since + 1} and step {state.step} of {length.steps}; "
                 "lower the learning rate, lengthen the warm-up, or set FKT_PRECISION=fp32"
             )
-    passes = state.step * plan.passes_per_step / plan.num_images
+    passes = state.step * length.passes_per_step / length.num_images
     return {"passes": passes, "step": state.step, "learning_rate": rate, "loss": means.pop("total"), **means}
 
 

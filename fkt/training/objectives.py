@@ -14,8 +14,8 @@ from fkt.models.backbones import ResNet
 from fkt.models.classifier import Classifier
 from fkt.training.balance import Balance
 from fkt.training.base import Objective, SupervisedLoss, health
+from fkt.training.budget import is_due
 from fkt.training.gradients import compare_gradients
-from fkt.training.plan import is_due
 from fkt.views.loader import Batch
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import signal
 import threading
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fkt.core.errors import UserError
+from fkt.core.files import replacing
 
 SAVE_SECONDS = 30.0
 """This long between two saves, so that short runs do not pay for them."""
@@ -47,20 +47,10 @@ class State:
     """Weights of the best step so far, or None where the last is kept."""
 
 
-def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can say
-    """Return what identifies a run beside its stage, mode and seed: params, inputs, and the code that makes it."""
-    package = Path(__file__).resolve().parents[1]
-    code = hashlib.sha256()
-    for path in sorted([*package.rglob("*.py"), *(package.parent / "stages").glob("*.py")]):
-        code.update(path.read_bytes())
-    text = json.dumps({"code": code.hexdigest(), "torch": torch.__version__, **parts}, sort_keys=True, default=str)
+def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can hold
+    """Return a digest of all that a run depends on besides its name and seed: settings, code, data."""
+    text = json.dumps({"torch": torch.__version__, **parts}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Resume:
@@ -71,9 +61,10 @@ class Resume:
         self._saved = time.monotonic()
 
     def load(self, module: nn.Module, optimizer: Optimizer) -> State:
-        """Restore an unfinished run into the module and the optimizer, or return the state of a fresh one."""
+        """Restore an unfinished run into the module and the optimizer, or return the state of a fresh run."""
         self._prune()
         if not self.path.is_file():
+            self._mention_others()
             return State()
         device = next(module.parameters()).device
         try:
@@ -93,17 +84,27 @@ class Resume:
         return time.monotonic() - self._saved >= SAVE_SECONDS or (last and self.path.is_file())
 
     def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
-        """Save a run, to a temporary name first; each process has its own, for two of a queue may train the same."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(f".partial{os.getpid()}")
-        torch.save({"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial)
-        os.replace(partial, self.path)
+        """Save a run."""
+        with replacing(self.path) as partial:
+            torch.save(
+                {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial
+            )
         self._saved = time.monotonic()
 
+    def _mention_others(self) -> None:
+        """Say that unfinished runs with other settings, data or code exist: they are not resumed."""
+        stem = self.path.name.rsplit("-", 1)[0]  # the stage, the network and the seed
+        if others := sorted(self.path.parent.glob(f"{stem}-*.pt")):
+            print(
+                f"note: not resumed: {', '.join(map(str, others))}, an unfinished run with other settings, data or "
+                f"code; undo the edit to resume it; kept for {KEEP_SECONDS / 86400:.0f} days",
+                flush=True,
+            )
+
     def _prune(self) -> None:
-        """Remove long-forgotten runs: a finished run's file stays until then, in case DVC is killed after it."""
+        """Delete old files. That of a finished run stays until then, in case DVC is killed before it caches the run."""
         if self.path.parent.is_dir():
-            for path in self.path.parent.glob("*.p*"):  # .pt, and partial ones of saves that were cut off
+            for path in self.path.parent.glob("*.pt*"):  # and partial ones of interrupted saves
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     path.unlink(missing_ok=True)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from fkt.core.errors import ParamsError
 from fkt.data.keys import key_seed
+from fkt.data.meta import Meta
 from fkt.data.normalize import normalize
-from fkt.data.store import Meta
 from fkt.params import Foreign, Transform
 from fkt.params.augment import Affine, GaussianBlur, RandomResizedCrop, ToGray, build_foreign
 

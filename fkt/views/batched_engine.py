@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from fkt.data.keys import keyed_generator
+from fkt.data.meta import Meta
 from fkt.data.normalize import normalize
-from fkt.data.store import Meta
 from fkt.params import Transform
 from fkt.params.augment import Erasing, GaussianBlur, GaussNoise, Solarize
 from fkt.views.color import COLOR, ColorChanges

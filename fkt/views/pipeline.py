@@ -11,7 +11,7 @@ from typing import Literal, Protocol, assert_never
 
 from torch import Tensor
 
-from fkt.data.store import Meta
+from fkt.data.meta import Meta
 from fkt.params import Transform
 
 Engine = Literal["batched", "albumentations"]

@@ -6,7 +6,8 @@ import torch
 
 from fkt.core.errors import CorruptData
 from fkt.data import store
-from fkt.data.store import SPLITS, load_meta, load_split
+from fkt.data.meta import SPLITS, load_meta, write_meta
+from fkt.data.store import load_split
 from tests.fakes import write_prepared
 
 
@@ -53,7 +54,7 @@ def test_a_subset_is_a_split_of_the_chosen_positions(prepared):
 
 def test_meta_survives_writing_and_reading(prepared):
     meta = load_meta(prepared)
-    store.write_meta(prepared, meta)
+    write_meta(prepared, meta)
     assert load_meta(prepared) == meta
     assert meta.num_classes == 3
     assert not list(prepared.glob("*.partial"))

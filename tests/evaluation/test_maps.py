@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from fkt.core.errors import ParamsError
-from fkt.data.store import Meta, Split
+from fkt.data.meta import Meta
+from fkt.data.store import Split
 from fkt.evaluation.cam import choose_layer, gradcam, map_sides
 from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_maps, save_maps
 from fkt.models.backbones import BACKBONES, ResNet
@@ -102,8 +103,9 @@ def test_stored_maps_have_the_same_bytes_twice(classifier: Classifier, tmp_path:
 def test_the_stage_writes_the_maps_of_a_mode_and_of_the_backbone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fkt.core.runs import PRETRAINED, Run, maps_path
-    from fkt.data.store import write_meta
+    from fkt.core.arms import PRETRAINED
+    from fkt.core.runs import Run, maps_path
+    from fkt.data.meta import write_meta
     from fkt.params import load_params
     from stages.cam import main
 
@@ -121,7 +123,7 @@ def test_the_stage_writes_the_maps_of_a_mode_and_of_the_backbone(
         run = Run(params.dataset, mode, params.seeds[0])
         card = Card(mode, run.seed, params.dataset, list("abc"), 16, 1, [0.4], [0.2], json.loads(json.dumps(model)))
         save_model(run.model, module, card)
-        main(mode, 0, params)
+        main(mode, params)
     with np.load(maps_path("supervised")) as ours, np.load(maps_path(PRETRAINED)) as theirs:
         assert (ours["ids"] == theirs["ids"]).all() and (ours["images"] == theirs["images"]).all()
         assert ours["maps"].shape == theirs["maps"].shape == (7, 16, 16)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from fkt.core.errors import Diverged
-from fkt.data.store import Meta, Split
+from fkt.data.meta import Meta
+from fkt.data.store import Split
 from fkt.evaluation.predict import (
     features,
     fingerprint,

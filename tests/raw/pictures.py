@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fkt.data.store import Meta, Split
+from fkt.data.meta import Meta
+from fkt.data.store import Split
 from fkt.params.augment import BATCHED, Transform
 
 

@@ -24,7 +24,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
         expected = [[round(v / 16 * 255 + 1e-9) for v in row] for row in truth.images[i].tolist()]
         np.testing.assert_array_equal(raw.load(i, 1)[..., 0], expected)
         assert raw.labels[i] == truth.target[i]
-    with pytest.raises(ParamsError, match="digits come with scikit-learn"):
+    with pytest.raises(ParamsError, match="digits comes with a library"):
         read_raw("digits", "/somewhere", False)
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.data import store
-from fkt.data.store import load_meta, load_split
+from fkt.data.meta import load_meta
+from fkt.data.store import load_split
 from fkt.params import load_params
 from fkt.raw.decode import decode_file
 from fkt.raw.prepare import prepare

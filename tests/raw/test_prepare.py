@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
-from fkt.data.store import SPLITS, load_meta, load_split
+from fkt.data.meta import SPLITS, load_meta
+from fkt.data.store import load_split
 from fkt.params import load_params
 from fkt.raw import folders, pixels
 from fkt.raw import prepare as prepare_module

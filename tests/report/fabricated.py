@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from fkt.core.runs import PRETRAINED, STUDENT, TEACHER, Run, maps_path, prepared_path
+from fkt.core.arms import PRETRAINED, STUDENT, TEACHER
+from fkt.core.runs import Run, maps_path, prepared_path
 from fkt.params import Labels, Params, load_params
 
 SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
@@ -64,13 +65,13 @@ def fabricate(
             margin = skill[mode] * 3 - 1.6 + 0.15 * random.normal() - difficulty + 0.4 * random.normal(size=num_test)
             _scores(Run(params.dataset, mode, seed), labels, _probabilities(random, labels, margin, len(names)))
             for part in Run(params.dataset, mode, seed).parts:
-                _training(mode, part, params.budget.passes, skill[mode], random)
+                _training(part, params.budget.passes, skill[mode], random)
     if PRETRAINED in params.modes:
         for seed in params.seeds:
             scores = {"knn_accuracy": 0.61 + 0.01 * seed, "linear_accuracy": 0.66, "num_test": num_test}
             run = Run(params.dataset, PRETRAINED, seed)
             _json(run.results, scores)
-            _training(PRETRAINED, run, params.budget.passes, 0.0, random)
+            _training(run, params.budget.passes, 0.0, random)
     if maps:
         for mode in params.modes:
             _maps(Run(params.dataset, mode, params.seeds[0]), labels, side, channels)
@@ -101,9 +102,9 @@ def _scores(run: Run, labels: NDArray[np.int64], probabilities: NDArray[np.float
     np.savez(run.predictions, probabilities=probabilities, labels=labels, ids=np.arange(len(labels)) + 1000)
 
 
-def _training(mode: str, run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
-    """What one training run of a mode told of itself, where evaluate puts it."""
-    share = SHARE.get(run.mode, 1.0)
+def _training(run: Run, passes: float, skill: float, random: np.random.Generator) -> None:
+    """The log of one training run."""
+    share = SHARE.get(run.name, 1.0)
     ends = np.linspace(0.05, 1, 20)
     rows = []
     for number, done in enumerate(ends):
@@ -111,34 +112,33 @@ def _training(mode: str, run: Run, passes: float, skill: float, random: np.rando
         row: dict[str, object] = {"passes": passes * share * done, "step": 10 * (number + 1), "learning_rate": 0.003}
         ce = 2.3 * np.exp(-4 * done) + 0.02 * abs(noise[0])
         ssl = 4.5 - 2 * done + 0.05 * noise[1]
-        if run.mode in (PRETRAINED, TEACHER):
+        if run.name in (PRETRAINED, TEACHER):
             row |= {"loss": ssl, "ssl": ssl, "feature_std": 0.8}
-        elif run.mode == STUDENT:
+        elif run.name == STUDENT:
             row |= {"loss": ce, "pseudo": ce, "feature_std": 0.8}
         else:
             accuracy = skill * (1 - np.exp(-5 * done)) + 0.015 * noise[2]
-            row |= {"loss": ce + (ssl if run.mode == "functional" else 0), "ce": ce, "feature_std": 0.7}
-            row |= _fusion(run.seed, number, done) | {"ssl": ssl} if run.mode == "functional" else {}
+            row |= {"loss": ce + (ssl if run.name == "functional" else 0), "ce": ce, "feature_std": 0.7}
+            row |= _fusion(run.seed, number, done) | {"ssl": ssl} if run.name == "functional" else {}
             row |= {"val_accuracy": accuracy, "val_loss": 2.2 * (1 - 0.7 * accuracy), "val_classes": 10.0}
         rows.append(row)
-    told = Run(run.dataset, mode, run.seed).told / run.stage
-    told.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(told / "curve.csv", index=False)
+    run.log.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(run.log / "curve.csv", index=False)
     image_passes = round(passes * share * 800)
-    per_pass = 6e7 if run.mode == TEACHER else 2.5e7
+    per_pass = 6e7 if run.name == TEACHER else 2.5e7
     cost = {"image_passes": image_passes, "flops_per_pass": per_pass, "flops": per_pass * image_passes, "steps": 200}
     cost |= {
-        "stage": run.stage,
+        "stage": run.network.stage,
         "kept_step": 150 if run.seed == 1 else 200,
-        "epochs": passes * share / PASSES.get(run.mode, 1),
+        "epochs": passes * share / PASSES.get(run.name, 1),
     }
     cost |= {"seconds": 41.0 * share + random.random(), "images_per_second": 5000.0, "peak_memory_mb": 512.0 + run.seed}
     cost |= {"device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16", "warnings": []}
-    _json(told / "cost.json", cost)
-    if run.mode == STUDENT:
+    _json(run.log / "cost.json", cost)
+    if run.name == STUDENT:
         teacher = {"backbone": "resnet34", "width": 24, "stem": "small", "weights": "none"}
         sizes = {"clusters": 50, "used": 50 - run.seed, "smallest": 0, "largest": 40, "entropy": 0.9}
-        _json(told / "clusters.json", {"teacher": teacher} | sizes)
+        _json(run.log / "clusters.json", {"teacher": teacher} | sizes)
 
 
 def _fusion(seed: int, number: int, done: float) -> dict[str, object]:
@@ -163,16 +163,16 @@ def _maps(run: Run, labels: NDArray[np.int64], side: int, channels: int) -> None
         "images": np.array(images).astype(np.uint8),
         "labels": labels[chosen],
         "maps": np.array(maps).astype(np.float32),
-        "method": np.array("eigencam" if run.mode == PRETRAINED else "layercam"),
+        "method": np.array("eigencam" if run.name == PRETRAINED else "layercam"),
         "layer": np.array("layer2"),
         "side": np.array(8),
     }
-    if run.mode != PRETRAINED:
+    if run.name != PRETRAINED:
         with np.load(run.predictions) as stored:
             probabilities = stored["probabilities"][chosen]
         arrays |= {"predicted": probabilities.argmax(axis=1), "confidence": probabilities.max(axis=1)}
         arrays["target"] = np.array("predicted")
-    path = maps_path(run.mode)
+    path = maps_path(run.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
 

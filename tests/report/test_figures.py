@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import gmean
 
-from fkt.core.runs import PRETRAINED
+from fkt.core.arms import ARMS as ORDER
+from fkt.core.arms import PRETRAINED
 from fkt.params import load_params
 from fkt.report import confusion_figure, figures, fusion, maps_figure
 from fkt.report.arms import Arm, read_arms
 from fkt.report.drawn_maps import DrawnMaps, read_maps
 from fkt.report.run_files import MissingResult
-from fkt.report.summary import ORDER
 from tests.report.fabricated import fabricate
 
 LONG = ["proliferative diabetic retinopathy", "no sign of disease", "cataract"]

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from fkt.core.runs import PRETRAINED, Run, maps_path
+from fkt.core.arms import ARMS as ORDER
+from fkt.core.arms import PRETRAINED
+from fkt.core.runs import Run, maps_path
 from fkt.params import Labels, Params, load_params
 from fkt.report.arms import read_arms, read_clusters
-from fkt.report.conditions import balance_sentence, count_labelled, labels_sentence, selection_sentence
+from fkt.report.conditions import balance_sentence, labels_sentence, selection_sentence
 from fkt.report.fusion import fusion_table
 from fkt.report.run_files import MissingResult
-from fkt.report.summary import ORDER, spread
+from fkt.report.summary import spread
 from fkt.report.tables import markdown_table, p_value, percent
-from fkt.training.budget import labelled_index
+from fkt.training.labels import labelled_index
 from stages.report import main
 from tests.report.fabricated import NAMES, fabricate, fabricated_params, results_of
 
@@ -32,7 +34,7 @@ def test_arms_that_did_not_spend_alike_are_said(params: Params) -> None:
     main(params)
     assert "did not spend alike" not in Path("metrics/report.md").read_text()
     for seed in params.seeds:
-        path = Run("digits", "supervised", seed).told / "supervised" / "cost.json"
+        path = Run("digits", "supervised", seed).log / "cost.json"
         content = json.loads(path.read_text())
         path.write_text(json.dumps(content | {"image_passes": content["image_passes"] // 10}))
     main(params)
@@ -133,7 +135,7 @@ def _fusion_lines(params: Params) -> list[str]:
 
 @pytest.mark.usefixtures("numbers_only")
 def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
-    path = Run("digits", "functional", 2).told / "joint" / "cost.json"
+    path = Run("digits", "functional", 2).log / "cost.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": ["the features have collapsed"]}))
     main(params)
     page = Path("metrics/report.md").read_text(encoding="utf-8")
@@ -145,8 +147,8 @@ def test_warnings_of_a_run_reach_the_page(params: Params) -> None:
     [
         (Run("digits", "functional", 1).results, "evaluate@functional"),
         (Run("digits", "supervised", 0).predictions, "evaluate@supervised"),
-        (Run("digits", "representational", 2).told / "finetune/curve.csv", "evaluate@representational"),
-        (Run("digits", "representational", 2).told / "pretrain/cost.json", "evaluate@representational"),
+        (Run("digits", "representational", 2).log / "curve.csv", "finetune@2"),
+        (Run("digits", PRETRAINED, 2).log / "cost.json", "pretrain@2"),
         (Run("digits", PRETRAINED, 1).results, "evaluate@pretrained"),
         (maps_path("functional"), "cam@functional"),
         (maps_path(PRETRAINED), "cam@pretrained"),
@@ -162,7 +164,7 @@ def test_a_missing_file_is_named_with_the_stage_that_makes_it(params: Params, pa
 
 
 def test_missing_clusters_are_named_with_the_stage_that_hands_them_on(params: Params) -> None:
-    with pytest.raises(MissingResult, match=r"distilled/s0/distill/clusters\.json is missing; .*evaluate@distilled'"):
+    with pytest.raises(MissingResult, match=r"student/s0/clusters\.json is missing; .*distill@0'"):
         read_clusters("digits", params.seeds)
 
 
@@ -190,8 +192,9 @@ def test_arms_on_different_test_images_are_refused(params: Params) -> None:
 def test_the_labels_are_counted_as_they_are_drawn(budget: Labels) -> None:
     counts = [17, 4, 45]
     labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
-    assert count_labelled(budget, counts) == len(labelled_index(labels, budget, seed=0))
-    assert f"{count_labelled(budget, counts)} of 66" in labels_sentence(budget, counts)
+    count = sum(map(budget.count, counts))
+    assert count == len(labelled_index(labels, budget, seed=0))
+    assert f"{count} of 66" in labels_sentence(budget, counts)
 
 
 def test_selection_is_told_as_it_was_made() -> None:

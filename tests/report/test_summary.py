@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fkt.core.runs import PRETRAINED, Run, transfer_path
+from fkt.core.arms import ARMS as ORDER
+from fkt.core.arms import NETWORKS, PRETRAINED
+from fkt.core.runs import Run, transfer_path
 from fkt.params import Params, Transfer
 from fkt.report.arms import read_arm, read_arms
 from fkt.report.plot_data import confusion_rows, curve_rows
 from fkt.report.run_files import MissingResult
-from fkt.report.summary import ORDER
 from stages.report import main
 from tests.report.fabricated import ARMS, NAMES, fabricate, fabricated_params, results_of
 
@@ -49,7 +50,7 @@ def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounde
         values = []
         for seed in params.seeds:
             run = Run("digits", mode, seed)
-            log = run.told / run.stage
+            log = run.log
             kept = json.loads((log / "cost.json").read_text())["kept_step"]
             assert kept == (150 if seed == 1 else 200)
             with (log / "curve.csv").open(newline="") as file:
@@ -89,8 +90,9 @@ def test_the_cost_of_every_training_run_is_a_row(params: Params) -> None:
         "supervised": ["supervised"],
     }
     assert len(rows) == 3 * 5
+    names = {network.stage: network.name for network in NETWORKS.values()}
     for row in rows.itertuples():
-        cost = json.loads((Run("digits", row.mode, row.seed).told / row.stage / "cost.json").read_text())
+        cost = json.loads((Run("digits", names[row.stage], row.seed).log / "cost.json").read_text())
         assert (row.steps, row.image_passes) == (cost["steps"], cost["image_passes"])
         assert row.gflops == pytest.approx(cost["flops"] / 1e9, abs=1e-5)
         assert (row.epochs, row.seconds) == (pytest.approx(cost["epochs"]), pytest.approx(cost["seconds"], abs=1e-5))
@@ -100,8 +102,7 @@ def test_the_cost_of_every_training_run_is_a_row(params: Params) -> None:
 def test_representational_costs_include_pretraining(params: Params) -> None:
     main(params)
     summary = json.loads(Path("metrics/summary.json").read_text())
-    told = Run("digits", "representational", 0).told
-    parts = [json.loads((told / stage / "cost.json").read_text()) for stage in ("pretrain", "finetune")]
+    parts = [json.loads((part.log / "cost.json").read_text()) for part in Run("digits", "representational", 0).parts]
     assert summary["representational"]["image_passes"] == sum(part["image_passes"] for part in parts)
     assert summary["representational"]["gflops"] == pytest.approx(sum(part["flops"] for part in parts) / 1e9)
     curves = read_arm("digits", "representational", [0]).curves
@@ -114,8 +115,8 @@ def test_representational_costs_include_pretraining(params: Params) -> None:
 def test_nothing_that_differs_between_identical_runs_is_in_the_summary(params: Params) -> None:
     main(params)
     first = Path("metrics/summary.json").read_bytes()
-    for mode, stage in (("supervised", "supervised"), ("functional", "joint")):
-        path = Run("digits", mode, 1).told / stage / "cost.json"
+    for mode in ("supervised", "functional"):
+        path = Run("digits", mode, 1).log / "cost.json"
         cost = json.loads(path.read_text())
         path.write_text(json.dumps(cost | {"seconds": 999.0, "images_per_second": 1.0, "device": "another"}))
     main(params)

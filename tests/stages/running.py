@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from fkt.core.runs import MADE_OF, PRETRAINED, STUDENT, TEACHER
+from fkt.core.arms import NETWORKS, chain
+from fkt.core.runs import Run
 from fkt.params import Params
 
 SMALL: dict[str, Any] = {
@@ -31,26 +31,19 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def trainers(params: Params, seed: int) -> dict[str, Callable[[], None]]:
-    """What trains each model."""
+def train_one(name: str, seed: int, params: Params) -> None:
+    """Train one network as its stage does."""
     from stages import distill, finetune, frozen, joint, pretrain, supervised
 
-    return {
-        PRETRAINED: lambda: pretrain.main(PRETRAINED, seed, params),
-        TEACHER: lambda: pretrain.main(TEACHER, seed, params),
-        STUDENT: lambda: distill.main(seed, params),
-        "supervised": lambda: supervised.main(seed, params),
-        "frozen": lambda: frozen.main(seed, params),
-        "representational": lambda: finetune.main("representational", seed, params),
-        "distilled": lambda: finetune.main("distilled", seed, params),
-        "functional": lambda: joint.main(seed, params),
-    }
+    mains = {module.__name__.split(".")[-1]: module.main
+             for module in (distill, finetune, frozen, joint, pretrain, supervised)}  # fmt: skip
+    mains[NETWORKS[name].section](Run(params.dataset, name, seed), params)
 
 
 def train(params: Params, seed: int) -> None:
-    """Train the models that the listed modes are made of, each once."""
-    for name in dict.fromkeys(part for mode in params.modes for part in MADE_OF[mode]):
-        trainers(params, seed)[name]()
+    """Train the networks that the modes need, each once."""
+    for network in dict.fromkeys(network for mode in params.modes for network in chain(mode)):
+        train_one(network.name, seed, params)
 
 
 def run_stages(params: Params) -> None:
@@ -63,5 +56,5 @@ def run_stages(params: Params) -> None:
         train(params, seed)
     for mode in params.modes:
         evaluate.main(mode, params)
-        cam.main(mode, params.seeds[0], params)
+        cam.main(mode, params)
     report.main(params)

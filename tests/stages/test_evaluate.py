@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from fkt.core.arms import PRETRAINED
 from fkt.core.errors import CheckpointError
-from fkt.core.runs import PRETRAINED, Run, prepared_path, transfer_path
-from fkt.data.store import Meta, load_meta, write_meta
+from fkt.core.runs import Run, prepared_path, transfer_path, transfer_prepared_path
+from fkt.data.meta import Meta, load_meta, write_meta
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
@@ -44,7 +45,6 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     for mode in ("functional", PRETRAINED):
         for seed in params.seeds:
             _save(params, mode, seed)
-            _log(mode, seed)
     return params
 
 
@@ -54,14 +54,6 @@ def _save(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) ->
     module = backbone if mode == PRETRAINED else Classifier(backbone, len(classes))
     card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], params.model.model_dump())
     save_model(Run("digits", mode, seed).model, module, card)
-
-
-def _log(mode: str, seed: int) -> None:
-    run = Run("digits", mode, seed)
-    for folder in run.log_folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "cost.json").write_text(json.dumps({"of": f"{run.stage} {seed}"}))
-        (folder / "curve.csv").write_text("step\n1\n")
 
 
 def test_results_and_predictions_of_every_seed_are_written_and_agree(params: Params) -> None:
@@ -100,8 +92,8 @@ def test_pretrained_backbone_is_probed_only(params: Params) -> None:
 
 def _other_dataset(name: str, **changes: object) -> None:
     """A copy of the prepared data under another name, with other facts in its meta.json."""
-    shutil.copytree(prepared_path("digits"), prepared_path(name))
-    write_meta(prepared_path(name), replace(load_meta(prepared_path("digits")), dataset=name, **changes))
+    shutil.copytree(prepared_path("digits"), transfer_prepared_path(name))
+    write_meta(transfer_prepared_path(name), replace(load_meta(prepared_path("digits")), dataset=name, **changes))
 
 
 def test_transfer_is_what_the_probes_say_with_the_other_datasets_own_splits(params: Params) -> None:
@@ -111,20 +103,20 @@ def test_transfer_is_what_the_probes_say_with_the_other_datasets_own_splits(para
     _other_dataset("mnist", classes=["one", "two", "three"], mean=[0.1], std=[0.9])
     transfer("mnist", params)
     assert [json.loads(transfer_path("mnist", seed).read_text()) for seed in params.seeds] == own
-    labels = np.load(prepared_path("mnist") / "labels.npy")
+    labels = np.load(transfer_prepared_path("mnist") / "labels.npy")
     labels[NUM_TRAIN:] = (labels[NUM_TRAIN:] + 1) % 3
-    np.save(prepared_path("mnist") / "labels.npy", labels)
+    np.save(transfer_prepared_path("mnist") / "labels.npy", labels)
     transfer("mnist", params.model_copy(update={"seeds": [1]}))
     assert json.loads(transfer_path("mnist", 1).read_text())["linear_accuracy"] < 0.1 < own[1]["linear_accuracy"]
     assert not transfer_path("mnist", 0).exists(), "a seed that is no longer asked for"
     models = Run("digits", PRETRAINED, 0).model.parent
     assert [path.name for path in models.iterdir()] == ["s1"], "the stage depends on the folder as a whole"
-    assert not (prepared_path("mnist") / "val.npy").exists()
+    assert not (transfer_prepared_path("mnist") / "val.npy").exists()
 
 
 def test_transfer_to_images_of_another_size_is_refused(params: Params) -> None:
     _other_dataset("mnist", image_size=32)
-    with pytest.raises(CheckpointError, match="data/mnist holds images of other sizes or channels .*'dvc repro'"):
+    with pytest.raises(CheckpointError, match="data/transfer/mnist has images of another size .*'dvc repro'"):
         transfer("mnist", params)
 
 
@@ -132,26 +124,7 @@ def test_results_of_seeds_that_are_no_longer_asked_for_are_removed(params: Param
     main("functional", params)
     main("functional", params.model_copy(update={"seeds": [1]}))
     folder = Run("digits", "functional", 1).results.parent
-    assert sorted(file.name for file in folder.iterdir()) == ["s1", "s1.json", "s1.npz"]
-
-
-def test_the_report_is_handed_what_every_training_run_of_a_mode_told(params: Params) -> None:
-    for seed in params.seeds:
-        _save(params, "representational", seed)
-        _log("representational", seed)
-    main("representational", params)
-    for seed in params.seeds:
-        told = Run("digits", "representational", seed).told
-        assert sorted(folder.name for folder in told.iterdir()) == ["finetune", "pretrain"]
-        for stage in ("finetune", "pretrain"):
-            assert json.loads((told / stage / "cost.json").read_text()) == {"of": f"{stage} {seed}"}
-            assert (told / stage / "curve.csv").read_text() == "step\n1\n"
-
-
-def test_a_missing_log_is_named(params: Params) -> None:
-    shutil.rmtree(Run("digits", "functional", 1).logs)
-    with pytest.raises(CheckpointError, match=r"metrics/logs/functional/s1/joint is missing; run 'dvc repro'"):
-        main("functional", params)
+    assert sorted(file.name for file in folder.iterdir()) == ["s1.json", "s1.npz"]
 
 
 def test_batch_size_changes_no_score(params: Params) -> None:

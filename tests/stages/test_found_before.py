@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 import torch
 
+from fkt.core.arms import PRETRAINED, TEACHER
 from fkt.core.errors import ParamsError
-from fkt.core.runs import PRETRAINED, TEACHER, Run
+from fkt.core.runs import Run
 from fkt.params import Params
-from tests.stages.running import trainers
+from tests.stages.running import train_one
 
 
 def test_a_mistake_is_found_before_anything_trains(write_params: Callable[[dict[str, Any]], Params]) -> None:
-    from stages import prepare, pretrain
+    from stages import prepare
 
     prepare.main(write_params({"prepare": {"image_size": 16, "channels": 1}}))
     params = write_params({"labels": {"per_class": 500}, "joint": {"batch_size": 4096}})
     with pytest.raises(ParamsError) as stopped:
-        pretrain.main(PRETRAINED, 0, params)
+        train_one(PRETRAINED, 0, params)
     assert "labels.per_class: 500" in str(stopped.value) and "joint.batch_size: 4096" in str(stopped.value)
     assert not Path("models").exists()
 
@@ -35,7 +36,7 @@ def test_ssl_labels_beyond_the_budget_are_found_before_anything_trains(
     params = write_params({"ssl": {"method": "supcon", "label_fraction": 0.5}})
     for name in (PRETRAINED, "functional"):
         with pytest.raises(ParamsError, match="ssl.label_fraction: 0.5 is .* the label budget grants 2"):
-            trainers(params, 0)[name]()
+            train_one(name, 0, params)
     assert not Path("models").exists()
 
 
@@ -46,7 +47,7 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
     from fkt.training.objectives import Functional, Pretrain
     from fkt.training.session import open_session
     from fkt.views.loader import Batch
-    from stages import joint, prepare, pretrain
+    from stages import prepare
 
     params = write_params(
         {
@@ -59,16 +60,16 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
         }
     )
     prepare.main(params)
-    session = open_session(params, "functional", 0)
-    truth, told = session.train.labels, torch.isin(torch.arange(len(session.train)), session.ssl_labelled)
+    session = open_session(params, Run("digits", "functional", 0))
+    truth, told = session.train_split.labels, torch.isin(torch.arange(len(session.train_split)), session.ssl_labelled)
     assert 0.24 < told.double().mean() < 0.26 and torch.isin(session.ssl_labelled, session.labelled).all()
     seen: list[Batch] = []
     for objective in (Pretrain, Functional):
         compute = objective.loss
         monkeypatch.setattr(objective, "loss", lambda self, batch, run=compute: seen.append(batch) or run(self, batch))
-    pretrain.main(PRETRAINED, 0, params)
+    train_one(PRETRAINED, 0, params)
     pretrained = len(seen)
-    joint.main(0, params)
+    train_one("functional", 0, params)
     assert 0 < pretrained < len(seen)
     for number, batch in enumerate(seen):
         assert batch.views is not None
@@ -80,20 +81,20 @@ def test_ssl_sees_its_labels_and_cross_entropy_those_of_the_budget(
             assert torch.equal(batch.labels, truth[ids])
         else:
             assert batch.images is not None and (batch.labels >= 0).all()
-    curve = (Run("digits", PRETRAINED, 0).logs / "pretrain" / "curve.csv").read_text().splitlines()
+    curve = (Run("digits", PRETRAINED, 0).log / "curve.csv").read_text().splitlines()
     assert "eliminated" in curve[0].split(",")
 
 
 def test_pretraining_that_leaves_nothing_for_fine_tuning_is_found_before_it_starts(
     write_params: Callable[[dict[str, Any]], Params],
 ) -> None:
-    from stages import prepare, pretrain
+    from stages import prepare
 
     changes = {"prepare": {"image_size": 16, "channels": 1}, "pretrain": {"epochs": 60}}
     params = write_params(changes)
     prepare.main(params)
     with pytest.raises(ParamsError, match="leaves nothing for finetune"):
-        pretrain.main(PRETRAINED, 0, params)
+        train_one(PRETRAINED, 0, params)
     with pytest.raises(ParamsError, match="leaves nothing for distill"):
-        pretrain.main(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
+        train_one(TEACHER, 0, write_params(changes | {"modes": ["distilled"]}))
     assert not Path("models").exists()

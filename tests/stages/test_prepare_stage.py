@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from fkt.data.store import load_meta
+from fkt.data.meta import load_meta
 from tests import fakes
 
 
@@ -17,9 +17,9 @@ def test_the_stage_prepares_a_dataset_of_transfer_from_its_own_folder(tmp_path, 
     monkeypatch.chdir(tmp_path)
     fakes.write_folder(Path("data/raw/folder"), ("a", "b"), 20)
     main(shipped.model_copy(update={"dataset": "cifar10", "prepare": settings}), "folder")
-    meta = load_meta(Path("data/folder"))
+    meta = load_meta(Path("data/transfer/folder"))
     assert (meta.dataset, meta.classes, meta.image_size, meta.channels) == ("folder", ["a", "b"], 24, 1)
-    assert not Path("data/folder/masks.npy").exists()
+    assert not Path("data/transfer/folder/masks.npy").exists()
     assert not Path("data/cifar10").exists()
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from torch import Tensor
 
-from fkt.core.runs import PRETRAINED, Run
+from fkt.core.arms import PRETRAINED
+from fkt.core.runs import Run
 from fkt.params import Params, load_params
 from fkt.ssl.simsiam import SimSiam
 from stages import prepare, pretrain
@@ -42,8 +43,8 @@ def test_simsiam_is_reported_as_collapsed_without_its_stop_gradient_alone(
     if not stopped:
         monkeypatch.setattr(SimSiam, "stopped", through)
     prepare.main(params)
-    pretrain.main(PRETRAINED, 0, params)
-    found = json.loads((Run(params.dataset, PRETRAINED, 0).logs / "pretrain" / "cost.json").read_text())["warnings"]
+    pretrain.main(Run(params.dataset, PRETRAINED, 0), params)
+    found = json.loads((Run(params.dataset, PRETRAINED, 0).log / "cost.json").read_text())["warnings"]
     said = capsys.readouterr().out
     if stopped:
         assert found == [] and "collapsed" not in said

@@ -15,16 +15,17 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from fkt.core.arms import MODES, PRETRAINED, STUDENT, TEACHER
 from fkt.core.errors import CorruptData, ParamsError
-from fkt.core.runs import FIGURES, MADE_OF, PRETRAINED, STUDENT, TEACHER, Run
+from fkt.core.runs import FIGURES, Run
 from fkt.models.checkpoint import load_backbone
 from fkt.models.flops import forward_flops
 from fkt.params import Params, parse_params
 from tests import fakes
 from tests.conftest import ROOT
-from tests.stages.running import SMALL, merged, run_stages, train, trainers
+from tests.stages.running import SMALL, merged, run_stages, train, train_one
 
-ALL = list(MADE_OF)
+ALL = list(MODES)
 PIXELS = torch.zeros(1, 1, 16, 16)
 
 
@@ -73,15 +74,15 @@ def test_the_arms_share_initialization_labels_and_selection(write_params: Callab
 
     params = write_params({"prepare": {"image_size": 16, "channels": 1}, "modes": ALL})
     prepare.main(params)
-    first = open_session(params, "supervised", 0)
+    first = open_session(params, Run("digits", "supervised", 0))
     for mode in (*params.arms, STUDENT):
-        session = open_session(params, mode, 0)
+        session = open_session(params, Run("digits", mode, 0))
         assert session.labelled.equal(first.labelled)
         mine, other = session.fresh_backbone().state_dict(), first.fresh_backbone().state_dict()
         assert all(mine[name].equal(tensor) for name, tensor in other.items())
         assert session.keep == first.keep
     same = params.model_copy(update={"distill": params.distill.model_copy(update={"teacher": "resnet10"})})
-    teacher = open_session(same, TEACHER, 0).fresh_backbone().state_dict()
+    teacher = open_session(same, Run("digits", TEACHER, 0)).fresh_backbone().state_dict()
     assert teacher.keys() == first.fresh_backbone().state_dict().keys()
     assert not teacher["conv1.weight"].equal(first.fresh_backbone().state_dict()["conv1.weight"]), "a start of its own"
 
@@ -100,7 +101,7 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
         assert summary[mode]["image_passes"] == pytest.approx(params.budget.passes * num_train, abs=1.5 * 16), mode
 
     run = Run("digits", "distilled", 0)
-    costs = {part.mode: json.loads((run.logs / part.stage / "cost.json").read_text()) for part in run.parts}
+    costs = {part.name: json.loads((part.log / "cost.json").read_text()) for part in run.parts}
     assert summary["distilled"]["gflops"] == pytest.approx(_total("distilled", params), rel=1e-6)
     models = {name: load_backbone(Run("digits", name, 0).model)[0] for name in (TEACHER, STUDENT)}
     forward = {name: forward_flops(model, PIXELS) for name, model in models.items()}
@@ -108,7 +109,7 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
     assert costs[TEACHER]["flops"] == 3 * forward[TEACHER] * costs[TEACHER]["image_passes"]
     labelling = forward[TEACHER] * num_train
     assert costs[STUDENT]["flops"] == 3 * forward[STUDENT] * costs[STUDENT]["image_passes"] + labelling
-    frozen = json.loads((Run("digits", "frozen", 0).logs / "frozen" / "cost.json").read_text())
+    frozen = json.loads((Run("digits", "frozen", 0).log / "cost.json").read_text())
     assert frozen["flops"] == forward[STUDENT] * frozen["image_passes"], "forward alone"
 
     backbones = [Run("digits", name, 0).model for name in (PRETRAINED, "frozen", STUDENT)]
@@ -127,7 +128,7 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
 def _total(mode: str, params: Params) -> float:
     """GFLOPs of an arm, mean over seeds."""
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
-    costs = [json.loads((run.logs / part.stage / "cost.json").read_text()) for run in runs for part in run.parts]
+    costs = [json.loads((part.log / "cost.json").read_text()) for run in runs for part in run.parts]
     return float(sum(cost["flops"] for cost in costs)) / len(runs) / 1e9
 
 
@@ -159,11 +160,11 @@ def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable
     params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, **sections})
     prepare.main(params)
     for mode in (PRETRAINED, "representational", "functional", "supervised"):
-        trainers(params, 0)[mode]()
+        train_one(mode, 0, params)
         run = Run("digits", mode, 0)
-        cost = json.loads((run.logs / run.stage / "cost.json").read_text())
-        assert cost["stage"] == run.stage
-        assert cost["epochs"] == pytest.approx(epochs[run.stage], abs=0.01)
+        cost = json.loads((run.log / "cost.json").read_text())
+        assert cost["stage"] == run.network.stage
+        assert cost["epochs"] == pytest.approx(epochs[run.network.stage], abs=0.01)
         assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
 
 
@@ -185,7 +186,7 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
     params = write_params(judging)
     for name in (PRETRAINED, "functional"):
         with pytest.raises(ParamsError, match="data/digits was prepared without; set prepare.masks: saliency or files"):
-            trainers(params, 0)[name]()
+            train_one(name, 0, params)
     with pytest.raises(ParamsError, match="was prepared without"):
         views.main(params)
     prepare.main(params)
@@ -202,7 +203,7 @@ def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepa
     seen = {}
     for name in (PRETRAINED, "functional", "representational", "supervised"):
         given.clear()
-        trainers(params, 0)[name]()
+        train_one(name, 0, params)
         seen[name] = list(given)
     for name in (PRETRAINED, "functional"):
         shares = seen[name]
@@ -227,7 +228,7 @@ def test_the_epoch_is_kept_as_the_labels_allow(
 
     params = write_params({"prepare": {"image_size": 16, "channels": 1}, "selection": selection, "labels": labels})
     prepare.main(params)
-    assert open_session(params, "supervised", 0).keep == kept
+    assert open_session(params, Run("digits", "supervised", 0)).keep == kept
 
 
 def test_the_shipped_params_are_what_the_small_ones_are_made_of() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from fkt.sweeps.staleness import staleness
 from tests.conftest import ROOT
 
 Locks = dict[str, dict[str, Any]]
-PIPELINE, TRAINING = "dvc.lock", "stages/dvc.lock"
+PIPELINE = TRAINING = "dvc.lock"
 
 
 def run(**changes: Any) -> tuple[dict[str, Any], Locks]:
@@ -33,7 +32,7 @@ def run(**changes: Any) -> tuple[dict[str, Any], Locks]:
     pipeline |= {f"{name}@{mode}": stage("dataset") for name in ("evaluate", "cam") for mode in params["modes"]}
     names = [f"{name}@{seed}" for name in ("pretrain", "supervised", "finetune") for seed in params["seeds"]]
     training = {name: stage("model.width", "budget.passes", "labels.fraction") for name in names}
-    return params, {PIPELINE: {"stages": pipeline}, TRAINING: {"stages": training}}
+    return params, {PIPELINE: {"stages": pipeline | training}}
 
 
 def judged(params: dict[str, Any], locks: Locks) -> str:
@@ -90,20 +89,3 @@ def test_the_stages_of_features_probed_elsewhere_are_a_part() -> None:
         locks[lock]["stages"][stage] = old
         assert judged(params, locks).startswith(f"its stage {stage} ran with budget.passes: 7")
         assert judged(params | {"transfer.datasets": []}, locks) == ""
-
-
-def test_the_records_that_the_project_is_shipped_with_are_read(read_shipped: Callable[[Path], str | None]) -> None:
-    """Sections, lists and nulls stand in DVC's records otherwise than among dotted keys."""
-    recorded = yaml.safe_load(read_shipped(Path(TRAINING)) or "")["stages"]["joint@0"]["params"]["params.yaml"]
-    params: dict[str, Any] = {}
-    for path in (PIPELINE, TRAINING):
-        for stage in yaml.safe_load(read_shipped(Path(path)) or "")["stages"].values():
-            params |= dict(flat(stage["params"]["params.yaml"]))
-    assert staleness(Experiment("x", "2026", None, params, {}, read_shipped)) == ""
-    changed = params | {"joint.gradnorm.alpha": recorded["joint"]["gradnorm"]["alpha"] + 1}
-    assert "joint" in staleness(Experiment("x", "2026", None, changed, {}, read_shipped))
-
-
-@pytest.fixture
-def read_shipped() -> Callable[[Path], str | None]:
-    return lambda path: (ROOT / path).read_text(encoding="utf-8")

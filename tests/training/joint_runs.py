@@ -10,9 +10,9 @@ import torch
 from fkt.models.classifier import Classifier
 from fkt.params import GradNormParams, ScheduleParams
 from fkt.training.balance import Balance, Fixed, GradNorm, Schedule, Uncertainty
+from fkt.training.budget import Length
 from fkt.training.loop import Fitted, fit
 from fkt.training.objectives import Functional
-from fkt.training.plan import Plan
 from fkt.training.resume import Resume
 from fkt.views.loader import Batch, Views
 from tests.training.test_objectives import LABELS
@@ -56,7 +56,7 @@ def run(
     return fit(
         objective,
         loader or Batches(),  # type: ignore[arg-type]
-        Plan(steps=steps, passes_per_step=24, num_images=24, checks=4),
+        Length(steps=steps, passes_per_step=24, num_images=24, checks=4),
         section(optimizer=optimizer, learning_rate=0.02, weight_decay=0.01),
         precision=precision,
         validate=None,

@@ -1,152 +1,96 @@
-"""The labelled subset, and params.yaml against the data."""
+"""Every arm gets the same number of image passes."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import Any
 
 import pytest
-import torch
 
 from fkt.core.errors import ParamsError
-from fkt.data.store import Meta
-from fkt.params import Labels, Params, load_params
-from fkt.training.budget import check_against_data, labelled_index, ssl_labelled_index
+from fkt.params import Budget, Training
+from fkt.training.budget import Length, distill_length, is_due, labelled_length, ssl_length
+from tests.training.test_optim import section
 
-PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-LABELS = torch.arange(300) % 3
-UNEVEN = torch.repeat_interleave(torch.arange(3), torch.tensor([100, 15, 4]))
+BUDGET = Budget(passes=30.0, pretrain_share=2 / 3, checks=20)
 
 
-def budget(per_class=None, fraction=None):
-    return Labels(per_class=per_class, fraction=fraction)
+def on_labels(
+    training: Training, budget: Budget = BUDGET, *, num_images: int = 1000, num_labelled: int = 20, **more: Any
+) -> Length:
+    return labelled_length(
+        training, budget, section="finetune", num_images=num_images, num_labelled=num_labelled, **more
+    )
 
 
-def changed(**sections):
-    """Params with some sections' fields changed."""
-    update = {
-        name: getattr(PARAMS, name).model_copy(update=value) if isinstance(value, dict) else value
-        for name, value in sections.items()
-    }
-    return PARAMS.model_copy(update=update)
-
-
-def meta(train=(50, 37, 60), dataset="digits"):
-    counts = {"train": list(train), "val": [9] * len(train), "test": [9] * len(train)}
-    return Meta(dataset, [f"c{i}" for i in range(len(train))], 16, 1, counts, [0.5], [0.2])
-
-
-def test_no_budget_is_every_label():
-    torch.testing.assert_close(labelled_index(LABELS, budget(), 0), torch.arange(300))
-
-
-def test_a_number_is_taken_of_every_class_in_sorted_order():
-    index = labelled_index(LABELS[torch.randperm(300, generator=torch.Generator().manual_seed(0))], budget(7), 0)
-    assert index.dtype == torch.int64
-    assert bool((index.diff() > 0).all())
-    index = labelled_index(LABELS, budget(7), 0)
-    assert torch.bincount(LABELS[index]).tolist() == [7, 7, 7]
-
-
-def test_a_fraction_is_rounded_half_up_and_is_at_least_one():
-    assert torch.bincount(UNEVEN[labelled_index(UNEVEN, budget(fraction=0.1), 0)]).tolist() == [10, 2, 1]
-    assert torch.bincount(UNEVEN[labelled_index(UNEVEN, budget(fraction=0.001), 0)]).tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_smaller_budgets_lie_inside_larger_ones_of_the_same_seed(seed):
-    budgets = [budget(1), budget(fraction=0.02), budget(3), budget(fraction=0.1), budget(30), budget(fraction=0.5)]
-    subsets = [set(labelled_index(LABELS, one, seed).tolist()) for one in budgets]
-    for small, large in zip(subsets, subsets[1:], strict=False):
-        assert small < large
-
-
-@pytest.mark.parametrize("fraction", [0.001, 0.03, 0.3, 0.5])
-def test_ssl_and_a_label_budget_of_the_same_fraction_see_the_same_images(fraction):
-    for seed in range(3):
-        found = ssl_labelled_index(UNEVEN, fraction, seed)
-        assert torch.equal(found, labelled_index(UNEVEN, budget(fraction=fraction), seed))
-
-
-def test_ssl_sees_no_label_at_0_all_at_1_and_more_on_top_of_less_between():
-    index = [ssl_labelled_index(UNEVEN, fraction, 0) for fraction in (0.0, 0.001, 0.1, 0.3, 0.5, 1.0)]
-    assert index[0].tolist() == [] and index[0].dtype == torch.int64
-    assert index[-1].tolist() == list(range(len(UNEVEN)))
-    for small, large in zip(index, index[1:], strict=False):
-        assert set(small.tolist()) < set(large.tolist())
-
-
-@pytest.mark.parametrize(
-    ("labels", "fraction"),
-    [({}, 0.5), ({}, 1.0), ({"fraction": 0.3}, 0.3), ({"fraction": 0.3}, 0.29), ({"per_class": 6}, 0.1)],
-)
-def test_ssl_labels_within_the_budget_pass_and_are_among_its_images(labels, fraction):
-    params = changed(labels={"per_class": None} | labels, ssl={"label_fraction": fraction})
-    check_against_data(params, meta())
-    train = torch.repeat_interleave(torch.arange(3), torch.tensor([50, 37, 60]))
-    for seed in range(3):
-        ssl, granted = ssl_labelled_index(train, fraction, seed), labelled_index(train, params.labels, seed)
-        assert set(ssl.tolist()) <= set(granted.tolist())
-
-
-@pytest.mark.parametrize(
-    ("labels", "fraction", "message"),
-    [
-        ({"fraction": 0.3}, 0.31, r'0.31 is 16 labels of class "c0", and the label budget grants 15'),
-        ({"fraction": 0.3}, 1.0, r'1.0 is 37 labels of class "c1", and the label budget grants 11: .*at most 0.297,'),
-        ({"per_class": 4}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 4: .*at most 0.0667,'),
-        ({"per_class": 5}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 5: .*raise labels.per_'),
-    ],
-)
-def test_ssl_labels_beyond_the_budget_are_refused_with_the_numbers_and_the_remedy(labels, fraction, message):
-    params = changed(labels={"per_class": None} | labels, ssl={"label_fraction": fraction})
-    with pytest.raises(ParamsError, match=f"ssl.label_fraction: {message}"):
-        check_against_data(params, meta())
-
-
-def test_the_subset_is_a_function_of_labels_budget_and_seed_alone():
-    first = labelled_index(LABELS, budget(10), 1)
-    torch.manual_seed(99)
-    torch.testing.assert_close(labelled_index(LABELS, budget(10), 1), first)
-    assert not torch.equal(labelled_index(LABELS, budget(10), 2), first)
-
-
-def test_every_image_is_drawn_by_some_seed():
-    drawn = torch.cat([labelled_index(LABELS, budget(20), seed) for seed in range(60)])
-    assert len(drawn.unique()) == len(LABELS)
-
-
-def test_more_labels_than_a_class_has_is_an_error_naming_it():
-    with pytest.raises(ParamsError, match=r'labels.per_class: 5 is more than the 4 training images of class "rare"'):
-        labelled_index(UNEVEN, budget(5), 0, ["a", "b", "rare"])
-    assert len(labelled_index(UNEVEN, budget(4), 0)) == 12
-
-
-def test_params_that_fit_the_data_pass():
-    check_against_data(changed(labels={"per_class": 37}), meta())
-
-
-def test_every_mistake_against_the_data_is_on_a_line_of_its_own():
-    params: Params = changed(labels={"per_class": 50}, joint={"batch_size": 148}, finetune={"batch_size": 512})
-    with pytest.raises(ParamsError) as caught:
-        check_against_data(params, meta())
-    lines = [line.strip() for line in str(caught.value).splitlines()]
-    assert lines[0].startswith('labels.per_class: 50 is more than the 37 training images of class "c1"; ')
-    assert lines[1:] == [
-        "finetune.batch_size: 512 is more than the 147 training images; give at most 147",
-        "joint.batch_size: 148 is more than the 147 training images; give at most 147",
+def test_all_arms_spend_the_same_passes_to_within_a_step() -> None:
+    batch = section(batch_size=128)
+    num_images = 1150
+    joint = ssl_length(batch, BUDGET, num_images=num_images, passes_per_image=3, passes=30.0)
+    pretrain = ssl_length(batch, BUDGET, num_images=num_images, passes_per_image=2, passes=20.0)
+    finetune = on_labels(batch, num_images=num_images, spent_passes=pretrain.image_passes)
+    frozen = on_labels(batch, num_images=num_images, spent_passes=pretrain.image_passes, frozen=True)
+    supervised = on_labels(batch, num_images=num_images)
+    teacher = ssl_length(batch, BUDGET, num_images=num_images, passes_per_image=2, passes=20.0 * 0.4)
+    student = distill_length(batch, BUDGET, num_images=num_images, spent_passes=teacher.image_passes)
+    before_labels = teacher.image_passes + student.image_passes
+    distilled = on_labels(batch, num_images=num_images, spent_passes=before_labels)
+    assert abs(before_labels - 20 * num_images) <= 128 / 2
+    spent = [
+        joint.image_passes,
+        pretrain.image_passes + finetune.image_passes,
+        pretrain.image_passes + frozen.image_passes,
+        supervised.image_passes,
+        before_labels + distilled.image_passes,
     ]
+    assert max(abs(passes - 30 * num_images) for passes in spent) <= 3 * 128 / 2
 
 
-def test_what_is_not_trained_is_not_judged():
-    too_large = changed(frozen={"batch_size": 512}, distill={"batch_size": 512, "clusters": 148})
-    check_against_data(too_large, meta())
-    with pytest.raises(ParamsError) as caught:
-        check_against_data(too_large.model_copy(update={"modes": ["frozen", "distilled"]}), meta())
-    assert [line.strip().split(" is more")[0] for line in str(caught.value).splitlines()] == [
-        "frozen.batch_size: 512",
-        "distill.batch_size: 512",
-        "distill.clusters: 148",
-    ]
+def test_the_papers_hundred_epochs_are_three_hundred_passes() -> None:
+    """methods.md 1.6: 100 joint epochs cost what 100 epochs of pretraining and 100 of fine-tuning do."""
+    batch = section(batch_size=100, epochs=100.0)
+    null = section(batch_size=100)
+    budget = Budget(passes=300.0, pretrain_share=2 / 3, checks=20)
+    joint = ssl_length(batch, budget, num_images=1000, passes_per_image=3, passes=300.0)
+    pretrain = ssl_length(batch, budget, num_images=1000, passes_per_image=2, passes=200.0)
+    assert joint.image_passes == 300 * 1000 and pretrain.image_passes == 200 * 1000
+    rest = on_labels(null, budget, num_labelled=1000, spent_passes=pretrain.image_passes)
+    assert rest == on_labels(batch, budget, num_labelled=1000)
+    assert on_labels(null, budget, num_labelled=1000).steps == 3 * rest.steps
 
 
-def test_data_of_another_dataset_are_refused():
-    with pytest.raises(ParamsError, match="dataset: 'digits', but the prepared data are of 'cifar10'"):
-        check_against_data(PARAMS, meta(dataset="cifar10"))
+def test_epochs_count_labelled_images_for_a_supervised_run_and_all_images_for_an_ssl_run() -> None:
+    training: Training = section(batch_size=10, epochs=4.0)
+    assert on_labels(training, num_labelled=50).steps == 4 * 5
+    assert distill_length(training, BUDGET, num_images=1005, spent_passes=10**6).steps == 4 * 100
+    assert ssl_length(training, BUDGET, num_images=1005, passes_per_image=2, passes=1.0).steps == 4 * 100
+
+
+def test_pretraining_that_spends_everything_is_an_error() -> None:
+    with pytest.raises(ParamsError, match=r"budget.passes: 30.0 \(30000 image passes\) leaves nothing for finetune"):
+        on_labels(section(), spent_passes=30_000)
+    with pytest.raises(ParamsError, match=r"leaves nothing for distill after the teacher has spent 20.0;"):
+        distill_length(section(), BUDGET, num_images=1000, spent_passes=20_000)
+
+
+@pytest.mark.parametrize(("steps", "checks"), [(100, 20), (101, 20), (7, 20), (1, 20), (50, 1)])
+def test_checks_are_even_and_end_with_the_run(steps: int, checks: int) -> None:
+    plan = Length(steps=steps, passes_per_step=1, num_images=10, checks=checks)
+    looked = [step for step in range(1, steps + 1) if plan.is_check(step)]
+    assert looked[-1] == steps and len(looked) == min(steps, checks)
+    gaps = [b - a for a, b in zip([0, *looked], looked, strict=False)]
+    assert max(gaps) - min(gaps) <= 1
+
+
+@pytest.mark.parametrize(("steps", "times"), [(7, 3), (100, 20), (5, 5), (3, 10)])
+def test_what_is_done_along_a_run_is_spread_evenly_and_done_at_its_end(steps: int, times: int) -> None:
+    due = [step for step in range(1, steps + 1) if is_due(step, steps, times)]
+    assert len(due) == min(steps, times) and due[-1] == steps
+    gaps = {after - before for before, after in zip([0, *due], due, strict=False)}
+    assert max(gaps) - min(gaps) <= 1
+    assert not any(is_due(step, steps, 0) for step in range(1, steps + 1))
+
+
+def test_a_share_of_a_pass_is_counted_and_not_rounded_up() -> None:
+    batch = section(batch_size=100)
+    cheap = ssl_length(batch, BUDGET, num_images=1000, passes_per_image=1.25, passes=20.0)
+    assert (cheap.passes_per_step, cheap.steps) == (125, 160)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,11 @@ from torch import Tensor, nn
 
 from fkt.core.errors import Diverged, UserError
 from fkt.training.base import Objective
+from fkt.training.budget import Length
 from fkt.training.loop import Fitted, fit
 from fkt.training.monitor import Validate, warnings_of
-from fkt.training.plan import Plan
 from fkt.training.resume import Resume, State, fingerprint
 from fkt.views.loader import Batch
-from tests.conftest import ROOT
 from tests.training.test_optim import section
 
 TARGET = torch.tensor([[1.0, -2.0, 3.0]])
@@ -78,7 +76,7 @@ def run(
     return fit(
         objective,
         loader,  # type: ignore[arg-type]
-        Plan(steps=steps, passes_per_step=8, num_images=16, checks=10),
+        Length(steps=steps, passes_per_step=8, num_images=16, checks=10),
         section(optimizer="sgd", learning_rate=0.1, weight_decay=0.0),
         precision=torch.float32,
         validate=validate,
@@ -217,17 +215,12 @@ def test_the_fingerprint_tells_runs_apart() -> None:
     assert fingerprint(params={"a": 1}) == fingerprint(params={"a": 1}) != fingerprint(params={"a": 2})
 
 
-@pytest.mark.parametrize("name", ["fkt/ssl/losses/contrastive.py", "stages/joint.py"])
-def test_the_fingerprint_holds_the_code_of_the_library_and_of_the_stages(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder in ("fkt", "stages"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    monkeypatch.setattr("fkt.training.resume.__file__", str(tmp_path / "fkt/training/resume.py"))
-    before = fingerprint()
-    with (tmp_path / name).open("a") as file:
-        file.write("# an edit\n")
-    assert fingerprint() != before
+def test_a_run_that_does_not_fit_an_unfinished_one_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "joint-functional-0-aaaa.pt").write_bytes(b"")
+    (tmp_path / "joint-functional-1-aaaa.pt").write_bytes(b"")
+    run(Regression(), Rows(), tmp_path / "joint-functional-0-bbbb.pt")
+    said = capsys.readouterr().out
+    assert "not resumed: " in said and "joint-functional-0-aaaa.pt" in said and "functional-1" not in said
 
 
 def test_old_unfinished_runs_are_removed_and_recent_ones_kept(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""What is known of a prepared dataset besides its arrays: meta.json. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fkt.core.errors import CorruptData
+from fkt.core.files import write_json
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of a prepared dataset beside its arrays."""
+
+    dataset: str
+    classes: list[str]
+    """Class names; a label is a position in this list."""
+    image_size: int
+    channels: int
+    counts: dict[str, list[int]]
+    """Images of each class, for each split."""
+    mean: list[float]
+    """Mean of the training images for each channel, in [0, 1]."""
+    std: list[float]
+    """Standard deviation of the same, in [0, 1]."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """sha256 of each array file."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What preparation noticed: duplicates, conflicting labels, skipped files, the source's own splits."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+
+def load_meta(prepared: Path) -> Meta:
+    """Read meta.json of a prepared folder. Raises CorruptData where it is absent, cut, or of another version."""
+    path = prepared / "meta.json"
+    if not path.is_file():
+        raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
+    try:
+        return Meta(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:  # no JSON, or not these fields
+        raise CorruptData(
+            f"{path} was cut short or written by another version ({error}); run 'dvc repro prepare'"
+        ) from error
+
+
+def write_meta(prepared: Path, meta: Meta) -> None:
+    """Write meta.json of a prepared folder."""
+    write_json(prepared / "meta.json", asdict(meta))

@@ -1,0 +1,27 @@
+"""Stage plan: check params.yaml as a whole, and decide which networks are trained.
+
+Every other stage depends on a file that this one writes: a mistake in params.yaml stops DVC here, before it has deleted
+an output. Usage: python -m stages.plan
+"""
+
+from fkt.check import load_checked
+from fkt.core.arms import NETWORKS, PRETRAINED, chain
+from fkt.core.errors import reported
+from fkt.core.files import write_text
+from fkt.core.runs import PLAN, plan_path
+from fkt.params import Params
+
+
+def main(params: Params) -> None:
+    """Write ``train`` or ``skip`` for each network; DVC reruns the stages whose file changed."""
+    modes = [*params.modes, *([PRETRAINED] if params.transfer.datasets else [])]
+    needed = {network.name for mode in modes for network in chain(mode)}
+    for name in NETWORKS:
+        write_text(plan_path(name), "train\n" if name in needed else "skip\n")
+    write_text(PLAN / "checked", "params.yaml was checked\n")
+    print(f"trained for each of {len(params.seeds)} seeds: {', '.join(name for name in NETWORKS if name in needed)}")
+
+
+if __name__ == "__main__":
+    with reported():
+        main(load_checked())

@@ -1,0 +1,43 @@
+"""What a stage depends on, as dvc.yaml lists it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fkt.core import pipeline
+from tests.conftest import ROOT
+
+
+def test_parameters_are_resolved_as_dvc_resolves_them() -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["ssl"]["method"] = "byol"
+    found = pipeline.stage_params("joint", content)
+    assert found["lambda"] == content["lambda"] and found["joint"] == content["joint"]
+    assert found["ssl.byol"] == content["ssl"]["byol"] and "ssl.simclr" not in found
+    assert "pretrain" not in found and "seeds" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "changes"),
+    [
+        ("fkt/ssl/losses/contrastive.py", "joint", True),
+        ("stages/joint.py", "joint", True),
+        ("fkt/report/figures.py", "joint", False),
+        ("fkt/ssl/losses/contrastive.py", "supervised", False),
+    ],
+)
+def test_the_digest_holds_the_code_that_the_stage_depends_on_and_no_other(
+    name: str, stage: str, changes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("fkt", "stages"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.setattr(pipeline, "ROOT", tmp_path)
+    before = pipeline.code_digest(stage)
+    with (tmp_path / name).open("a") as file:
+        file.write("# an edit\n")
+    assert (pipeline.code_digest(stage) != before) is changes
