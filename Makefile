@@ -13,7 +13,7 @@ help: ## Show this
 
 repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, dvc repro, show the table
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository; run 'git init' first" >&2; exit 1; }
-	@$(BIN)/python -m fkt.cli.check
+	@$(BIN)/fkt check
 	@start=$$(date +%s); touch $(VENV)/.started; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro || exit 1; \
 	echo "pipeline: $$(($$(date +%s) - start)) s"
@@ -43,12 +43,12 @@ $(BIN)/python:
 	"name another one: make $(or $(MAKECMDGOALS),test) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.repro: requirements.txt | $(BIN)/python
+$(VENV)/.repro: requirements.txt pyproject.toml | $(BIN)/python
 	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \
-	$(PIP) -r requirements.txt || exit 1; \
+	$(PIP) -r requirements.txt && $(PIP) --no-deps --no-build-isolation -e . || exit 1; \
 	touch $@; echo "environment: $$(($$(date +%s) - start)) s"
 
-$(VENV)/.test: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/.test: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/python
 	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \
-	$(PIP) -r requirements-dev.txt || exit 1; \
+	$(PIP) -r requirements-dev.txt && $(PIP) --no-deps --no-build-isolation -e . || exit 1; \
 	touch $(VENV)/.repro $@; echo "environment: $$(($$(date +%s) - start)) s"

@@ -1,1 +1,3 @@
-"""The library behind the stages: everything a stage calls; it never imports a stage."""
+"""The library behind the stages and the ``fkt`` command; it never imports a stage."""
+
+__version__ = "0.2.0"

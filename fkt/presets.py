@@ -1,4 +1,4 @@
-"""``python -m fkt.presets NAME...``: lay presets/NAME.yaml over params.yaml, in the order given, and say what changed.
+"""Presets: the values of presets/NAME.yaml laid over params.yaml.
 
 A value replaces a value and leaves the comment beside it; a list replaces the whole list, with the preset's comments.
 The text of params.yaml is edited in place: nothing else in it moves, and ``git diff`` shows what the preset did.
@@ -6,13 +6,12 @@ The text of params.yaml is edited in place: nothing else in it moves, and ``git 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
-from fkt.core.errors import ParamsError, did_you_mean, reported, unknown_name
+from fkt.core.errors import ParamsError, did_you_mean, unknown_name
 from fkt.core.files import write_text
 from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
@@ -130,19 +129,3 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
-
-
-def main(names: list[str]) -> None:
-    """List the presets, or apply those named."""
-    if not names:
-        print("python -m fkt.presets NAME...  lays these over params.yaml, one after the other:")
-        for name, line in available().items():
-            print(f"  {name:<10} {line}")
-        return
-    lines = apply_presets(names)
-    print("\n".join(lines) if lines else f"{PARAMS_FILE} has all of these values already; nothing changes")
-
-
-if __name__ == "__main__":
-    with reported():
-        main(sys.argv[1:])

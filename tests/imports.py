@@ -74,7 +74,7 @@ def direct_imports(path: Path) -> frozenset[Path]:
 
 
 def imported_files(module: str) -> set[Path]:
-    """Every file of ours that running ``python -m module`` can load, itself included; empty ``__init__`` left out."""
+    """Every file of ours that running ``python -m module`` can load, but for empty ``__init__`` and the version."""
     start = module_path(module)
     assert start is not None, f"there is no module {module}"
     package = module_path(module.rsplit(".", 1)[0])
@@ -85,7 +85,7 @@ def imported_files(module: str) -> set[Path]:
         if path not in reached:
             reached.add(path)
             waiting += direct_imports(path)
-    return {path for path in reached if not is_empty(path)}
+    return {path for path in reached if not is_empty(path) and path != Path("fkt/__init__.py")}
 
 
 def stage_definitions() -> dict[str, dict[str, Any]]:

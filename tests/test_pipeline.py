@@ -38,7 +38,7 @@ def replace(project: Project, name: str, before: str, after: str) -> None:
 def finished(project_factory: Callable[[], Project]) -> Project:
     """The smallest comparison, run and committed."""
     project = project_factory()
-    project.python("fkt.presets", "digits", "smoke")
+    project.python("fkt", "preset", "digits", "smoke")
     project.dvc("repro")
     project.commit("smoke")
     return project
@@ -76,7 +76,7 @@ def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) 
 
 def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:
     """From nothing, by both commands; the supervised arm alone needs no pretraining and no joint run."""
-    project.python("fkt.presets", "digits", "smoke")
+    project.python("fkt", "preset", "digits", "smoke")
     project.commit("smoke")
     first = project.dvc("exp", "run", "-S", "modes=[supervised]")
     assert ran(first.stdout) == {
@@ -150,7 +150,7 @@ def test_two_folders_give_the_same_summary_to_the_byte(
     finished: Project, project_factory: Callable[[], Project]
 ) -> None:
     other = project_factory()
-    other.python("fkt.presets", "digits", "smoke")
+    other.python("fkt", "preset", "digits", "smoke")
     other.dvc("repro")
     for name in ("metrics/summary.json", "metrics/curves.csv", "metrics/confusion.csv"):
         assert (other.root / name).read_bytes() == (finished.root / name).read_bytes()

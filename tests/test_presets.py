@@ -11,10 +11,11 @@ import pytest
 import torch
 import yaml
 
+from fkt.cli.main import main
 from fkt.core.errors import ParamsError
 from fkt.data.meta import Meta
 from fkt.params import load_params
-from fkt.presets import apply_presets, available, main, merged
+from fkt.presets import apply_presets, available, merged
 from fkt.views.pipeline import build_pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,7 +201,7 @@ def test_without_a_name_the_presets_are_listed_with_a_line_each(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    main([])
+    main(["preset"])
     printed = capsys.readouterr().out
     for name in DATASETS + OVERLAYS:
         first = (FOLDER / f"{name}.yaml").read_text().split("\n")[0]
@@ -210,7 +211,7 @@ def test_without_a_name_the_presets_are_listed_with_a_line_each(
 
 def test_the_command_ends_with_one_line_and_no_traceback_for_an_unknown_name() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "fkt.presets", "nosuch"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fkt", "preset", "nosuch"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: unknown preset 'nosuch'; choose from: ") and done.stderr.count("\n") == 1

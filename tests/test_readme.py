@@ -60,4 +60,6 @@ def test_the_example_method_is_one_file_and_one_entry_and_trains(project: Projec
         assert last < first < 0, "the images spread"
 
     write_params(project.root, 64, "gradnorm")
-    project.python("stages.joint", "functional", "0")  # which measures the loss from its infimum, and stops where it falls below
+    project.python(
+        "stages.joint", "functional", "0"
+    )  # which measures the loss from its infimum, and stops where it falls below

@@ -1,1 +1,1 @@
-"""The commands that a person types."""
+"""The ``fkt`` command: one module for each of its subcommands."""

@@ -1,10 +1,21 @@
-"""``python -m fkt.params``: check params.yaml alone; exit status 1 and one line for each mistake."""
+"""``fkt check``: check params.yaml."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
 
 from fkt.check import load_checked
-from fkt.core.errors import reported
 from fkt.params import PARAMS_FILE
 
-if __name__ == "__main__":
-    with reported():
-        params = load_checked()
-        print(f"{PARAMS_FILE}: ok ({params.dataset}, {len(params.modes)} modes, {len(params.seeds)} seeds)")
+
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
+    """Add the command to the parser of ``fkt``."""
+    parser = commands.add_parser("check", help="check params.yaml and say what is wrong", description=__doc__)
+    parser.set_defaults(run=run)
+
+
+def run(_arguments: argparse.Namespace) -> None:
+    """Print one line where params.yaml is right; raise ParamsError with a line for each mistake where it is not."""
+    params = load_checked()
+    print(f"{PARAMS_FILE}: ok ({params.dataset}, {len(params.modes)} modes, {len(params.seeds)} seeds)")

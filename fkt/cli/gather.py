@@ -1,4 +1,4 @@
-"""``python -m fkt.cli.gather NAME``: finished experiments of a sweep as tables and a figure, beside published figures.
+"""``fkt gather NAME``: finished experiments of a sweep as tables and a figure, beside published figures.
 
 Experiments are found by their parameters, among DVC's experiments of every commit and in the folders named. Those that
 are alike in all that the sweep leaves alone are taken together; others fill what is empty then, which the page tells.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from fkt.core.errors import UserError, reported
+from fkt.core.errors import UserError
 from fkt.core.files import write_text
 from fkt.core.runs import METRICS
 from fkt.sweeps.cells import cells_of
@@ -33,7 +34,7 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
         why = "".join(f"\n       {text}" for text in (*gathered.waiting.values(), *gathered.refused))
         raise UserError(
             f"no finished experiment has the settings of the sweep '{name}', so there is nothing to gather; "
-            f"'python -m fkt.cli.sweep {name}' queues its {len(cells)} experiments{why}"
+            f"'fkt sweep {name}' queues its {len(cells)} experiments{why}"
         )
     grids = [fill(table, sweep.axes, gathered) for table in sweep.tables]
     out.mkdir(parents=True, exist_ok=True)
@@ -48,19 +49,19 @@ def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps:
     return [page, figure] if has_figure else [page]
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fkt.cli.gather", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="a sweep; 'python -m fkt.cli.sweep' lists them")
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
+    """Add the command to the parser of ``fkt``."""
+    parser = commands.add_parser("gather", help="tabulate and draw a sweep's results", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
     parser.add_argument("--out", type=Path, default=TABLES, help=f"folder of the table and the figure ({TABLES})")
     parser.add_argument(
         "--from", dest="folders", type=Path, nargs="+", default=[], metavar="FOLDER",
         help="folders with params.yaml and metrics/summary.json, of experiments that ran elsewhere",
     )  # fmt: skip
-    return parser.parse_args()
+    parser.set_defaults(run=run)
 
 
-if __name__ == "__main__":
-    arguments = _arguments()
-    with reported():
-        written = main(arguments.name, arguments.out, arguments.folders)
-        print(f"written: {', '.join(map(str, written))}")
+def run(arguments: argparse.Namespace) -> None:
+    """Write the page and the figure, and print where they are."""
+    written = main(arguments.name, arguments.out, arguments.folders)
+    print(f"written: {', '.join(map(str, written))}")

@@ -1,15 +1,16 @@
-"""``python -m fkt.cli.sweep NAME``: queue the experiments of ``sweeps/NAME.yaml``; without a name, list the sweeps.
+"""``fkt sweep NAME``: queue the experiments of ``sweeps/NAME.yaml``; without a name, list the sweeps.
 
 Every experiment is the params.yaml of the moment with the settings of one cell of the sweep. All of them are checked
-before any is queued. ``python -m fkt.cli.gather NAME`` makes tables of what has run.
+before any is queued. ``fkt gather NAME`` makes tables of what has run.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from typing import Any
 
-from fkt.core.errors import UserError, reported
+from fkt.core.errors import UserError
 from fkt.params import PARAMS_FILE, load_params
 from fkt.params.reader import read_yaml
 from fkt.sweeps.cells import cells_of
@@ -48,25 +49,31 @@ def main(name: str, *, dry_run: bool) -> None:
             "Start two workers:  dvc queue start -j 2\n"
             "   (on a CPU that two of them share, with FKT_THREADS set to half of its cores before it)\n"
             "Watch them:         dvc queue status\n"
-            f"Then the tables:    python -m fkt.cli.gather {name}"
+            f"Then the tables:    fkt gather {name}"
         )
 
 
 def list_sweeps() -> None:
     """Print every sweep with its title."""
-    print("python -m fkt.cli.sweep NAME [--dry-run]  queues one of these in DVC:")
+    print("fkt sweep NAME [--dry-run]  queues one of these in DVC:")
     for name in available():
         sweep = load_sweep(name)
         print(f"  {name:<12} {sweep.title} ({len(cells_of(sweep))} experiments)")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m fkt.cli.sweep", description=__doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME")
+def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
+    """Add the command to the parser of ``fkt``."""
+    parser = commands.add_parser(
+        "sweep", help="queue the experiments of a question, such as lambda", description=__doc__
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, they are listed")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, check every experiment, queue none")
-    arguments = parser.parse_args()
-    with reported():
-        if arguments.name is None:
-            list_sweeps()
-        else:
-            main(arguments.name, dry_run=arguments.dry_run)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Queue a sweep, or list the sweeps."""
+    if arguments.name is None:
+        list_sweeps()
+    else:
+        main(arguments.name, dry_run=arguments.dry_run)

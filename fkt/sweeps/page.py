@@ -106,7 +106,7 @@ def _missing(sweep: Sweep, gathered: Gathered) -> str:
     return (
         f"## Missing: {len(gathered.missing)} of {len(gathered.cells)} experiments\n\n"
         + "\n".join(lines)
-        + f"\n\n`python -m fkt.cli.sweep {sweep.name}` queues what is missing under the params.yaml of the moment."
+        + f"\n\n`fkt sweep {sweep.name}` queues what is missing under the params.yaml of the moment."
     )
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from fkt.cli.predict import classify
 from fkt.core.errors import CheckpointError, CorruptData
 from fkt.data.keys import seeded
 from fkt.data.normalize import normalize
+from fkt.evaluation.classify import classify
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier

@@ -121,7 +121,7 @@ def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
     if text is not None:
         (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "fkt.cli.check"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fkt", "check"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == status
     assert done.stderr.startswith(said) and bool(done.stderr) == bool(said)

@@ -141,7 +141,7 @@ def test_nothing_is_written_where_no_experiment_fits(
     monkeypatch.chdir(tmp_path)
     found = parse(answer([entry("x", cells[2].settings, SUMMARY, state="failed")]))
     monkeypatch.setattr(gather, "read_dvc", lambda *, all_commits: found)
-    with pytest.raises(UserError, match=r"nothing to gather; 'python -m fkt.cli.sweep small' queues .*\n +failed: x$"):
+    with pytest.raises(UserError, match=r"nothing to gather; 'fkt sweep small' queues .*\n +failed: x$"):
         gather.main("small")
     assert not (tmp_path / "metrics").exists()
 
@@ -186,18 +186,18 @@ def test_a_sweep_is_queued_run_and_gathered_by_dvc(project: Project) -> None:
     (project.root / "dvc.yaml").write_text(PIPELINE)
     written(project.root / "sweeps", TWO, "two")
     project.commit("a pipeline of one small stage")
-    dry = project.python("fkt.cli.sweep", "two", "--dry-run").stdout
+    dry = project.python("fkt", "sweep", "two", "--dry-run").stdout
     assert "2 experiments would be queued" in dry and project.dvc("queue", "status").stdout.count("two-") == 0
-    assert "2 experiments queued, 0 are there already." in project.python("fkt.cli.sweep", "two").stdout
-    assert "0 experiments queued, 2 are there already." in project.python("fkt.cli.sweep", "two").stdout
-    nothing = project.python("fkt.cli.gather", "two", check=False)
+    assert "2 experiments queued, 0 are there already." in project.python("fkt", "sweep", "two").stdout
+    assert "0 experiments queued, 2 are there already." in project.python("fkt", "sweep", "two").stdout
+    nothing = project.python("fkt", "gather", "two", check=False)
     assert nothing.returncode == 1 and "queued: two-half-all" in nothing.stderr
     project.dvc("exp", "run", "--run-all")
-    page = re.sub(" +", " ", project.python("fkt.cli.gather", "two").stdout)
+    page = re.sub(" +", " ", project.python("fkt", "gather", "two").stdout)
     assert "| half | ours | 85.00 \u00b1 1.25 (3) | 7.0 |\n| two | ours | 70.00 \u00b1 1.25 (3) | 7.0 |" in page
     assert "| lambda half, labels all | two-half-all | " in page and "Missing" not in page
     (project.root / "params.yaml").write_text(
         (project.root / "params.yaml").read_text().replace("lambda: 1.0", "lambda: abc")
     )
-    wrong = project.python("fkt.cli.sweep", "two", check=False)
+    wrong = project.python("fkt", "sweep", "two", check=False)
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: params.yaml: lambda: 'abc' is text")

@@ -1,0 +1,33 @@
+"""``fkt COMMAND``: the commands that a person types, besides those of DVC."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from fkt import __version__
+from fkt.cli import check, gather, predict, preset, sweep
+from fkt.core.errors import reported
+
+DESCRIPTION = """\
+Should self-supervision come before the labels, together with them, or not at all? fkt trains every arm on your images
+under the same conditions, and compares them. The comparison itself is run by DVC, from the project's root:
+
+  dvc repro                        run what params.yaml describes
+  dvc exp run -S lambda=0.5        the same with another value
+  dvc metrics diff                 what that changed
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake of the user ends in one message and exit status 1."""
+    parser = argparse.ArgumentParser(
+        prog="fkt", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"fkt {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (check, preset, sweep, gather, predict):
+        module.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    with reported():
+        arguments.run(arguments)
