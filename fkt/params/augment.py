@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from fkt.core.errors import did_you_mean, unknown_name
-from fkt.params.base import Frozen, NonNegative, Probability
+from fkt.params.base import NonNegative, Probability, Section
 
 _Pair = Field(min_length=2, max_length=2)
 Range = Annotated[list[float], _Pair]
@@ -22,7 +22,7 @@ ShareRange = Annotated[list[Annotated[float, Field(gt=0, le=1)]], _Pair]
 UnitRange = Annotated[list[Annotated[float, Field(ge=0, le=1)]], _Pair]
 
 
-class Transform(Frozen):
+class Transform(Section):
     """One step of a pipeline; ``p`` is the probability that it is applied to an image."""
 
     name: str
@@ -190,7 +190,7 @@ AnyTransform = Annotated[
 ]
 
 
-class Augment(Frozen):
+class Augment(Section):
     """The view pipelines, the same in every arm."""
 
     engine: Literal["batched", "albumentations"]

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fkt.params.base import Frozen, NonNegative, Positive
+from fkt.params.base import NonNegative, Positive, Section
 
 
-class ScheduleParams(Frozen):
+class ScheduleParams(Section):
     """Of ``balance: schedule``: the weight of the self-supervised loss as a curve over the run."""
 
     curve: Literal["constant", "linear", "cosine"]
@@ -18,7 +18,7 @@ class ScheduleParams(Frozen):
     """Share of the steps over which the weight first rises from 0 to lambda, along a line."""
 
 
-class GradNormParams(Frozen):
+class GradNormParams(Section):
     """Of ``balance: gradnorm`` (arXiv:1711.02257)."""
 
     alpha: NonNegative

@@ -17,7 +17,7 @@ FalseNegatives = Literal["keep", "eliminate"]
 """Whether images known to be of the anchor's class stay among its negatives."""
 
 
-class Frozen(BaseModel):
+class Section(BaseModel):
     """A params section: immutable, no coercion of types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False, allow_inf_nan=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fkt.params.base import Count, FalseNegatives, Frozen, Positive, Probability, Size
+from fkt.params.base import Count, FalseNegatives, Positive, Probability, Section, Size
 
 
-class SimCLRParams(Frozen):
+class SimCLRParams(Section):
     """SimCLR (arXiv:2002.05709)."""
 
     projector_hidden: Count
@@ -18,7 +18,7 @@ class SimCLRParams(Frozen):
     """``eliminate`` takes other images of the anchor's class out of its denominator, where both labels are known."""
 
 
-class MoCoParams(Frozen):
+class MoCoParams(Section):
     """MoCo v2 (arXiv:2003.04297)."""
 
     projector_hidden: Count
@@ -37,7 +37,7 @@ class MoCoParams(Frozen):
     """``eliminate`` takes keys of the query's class out of its denominator, where both labels are known."""
 
 
-class SupConParams(Frozen):
+class SupConParams(Section):
     """SupCon (arXiv:2004.11362)."""
 
     projector_hidden: Count

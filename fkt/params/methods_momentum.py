@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fkt.params.base import Count, Frozen, Probability, Size
+from fkt.params.base import Count, Probability, Section, Size
 
 TauSchedule = Literal["constant", "cosine"]
 
 
-class BYOLParams(Frozen):
+class BYOLParams(Section):
     """BYOL (arXiv:2006.07733)."""
 
     projector_hidden: Count
@@ -24,7 +24,7 @@ class BYOLParams(Frozen):
     """``cosine`` lets tau rise to 1 at the end of the run, as in the paper."""
 
 
-class SimSiamParams(Frozen):
+class SimSiamParams(Section):
     """SimSiam (arXiv:2011.10566)."""
 
     projector_layers: Count
@@ -37,7 +37,7 @@ class SimSiamParams(Frozen):
     """Width of the predictor's hidden layer; a quarter of ``projector_size`` in the paper, a bottleneck."""
 
 
-class TriBYOLParams(Frozen):
+class TriBYOLParams(Section):
     """TriBYOL (arXiv:2206.03012)."""
 
     projector_hidden: Count
@@ -55,7 +55,7 @@ class TriBYOLParams(Frozen):
     has one target for both pairs."""
 
 
-class CrossParams(Frozen):
+class CrossParams(Section):
     """Cross, in our reading of arXiv:2104.02864."""
 
     projector_hidden: Count

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fkt.params.base import Count, Frozen, NonNegative, Positive, Probability, Size
+from fkt.params.base import Count, NonNegative, Positive, Probability, Section, Size
 
 QueueSize = Annotated[int, Field(ge=0)]
 
 
-class SwAVParams(Frozen):
+class SwAVParams(Section):
     """SwAV (arXiv:2006.09882)."""
 
     projector_hidden: Count
@@ -34,7 +34,7 @@ class SwAVParams(Frozen):
     """Share of the run after which they take part."""
 
 
-class BarlowTwinsParams(Frozen):
+class BarlowTwinsParams(Section):
     """Barlow Twins (arXiv:2103.03230)."""
 
     projector_hidden: Count
@@ -47,7 +47,7 @@ class BarlowTwinsParams(Frozen):
     """Multiplies the loss, which starts near D; 1 is the paper's loss."""
 
 
-class VICRegParams(Frozen):
+class VICRegParams(Section):
     """VICReg (arXiv:2105.04906)."""
 
     projector_hidden: Count

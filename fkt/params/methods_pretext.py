@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fkt.params.base import Count, Frozen, Positive, Probability, Size
+from fkt.params.base import Count, Positive, Probability, Section, Size
 
 Whole = Annotated[int, Field(ge=0)]
 
 
-class RotationParams(Frozen):
+class RotationParams(Section):
     """Rotation prediction alone (RotNet, arXiv:1803.07728)."""
 
     rotated_copies: Annotated[int, Field(ge=1, le=3)]
@@ -20,7 +20,7 @@ class RotationParams(Frozen):
     """Width of the rotation head's hidden layer."""
 
 
-class TilesParams(Frozen):
+class TilesParams(Section):
     """How nine tiles are cut from a view; lengths in pixels."""
 
     puzzle_size: Annotated[int, Field(ge=3, multiple_of=3)]
@@ -43,7 +43,7 @@ class TilesParams(Frozen):
         return self
 
 
-class PirlParams(Frozen):
+class PirlParams(Section):
     """What both variants of PIRL (arXiv:1912.01991) have."""
 
     embedding_size: Size
@@ -71,7 +71,7 @@ class PirlJigsawParams(PirlParams):
     """The puzzle's tiles."""
 
 
-class JigsawPPParams(Frozen):
+class JigsawPPParams(Section):
     """Jigsaw++ (arXiv:1805.00385)."""
 
     tiles: TilesParams

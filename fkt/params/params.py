@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from fkt.core.arms import ARMS, MODES, PRETRAINED
 from fkt.params.augment import Augment
-from fkt.params.base import Frozen, NonNegative, distinct
+from fkt.params.base import NonNegative, Section, distinct
 from fkt.params.sections import (
     Budget,
     Cam,
@@ -37,7 +37,7 @@ def _some_arm(modes: list[str]) -> list[str]:
     return modes
 
 
-class Params(Frozen):
+class Params(Section):
     """All of params.yaml."""
 
     dataset: str

@@ -17,7 +17,7 @@ from fkt.params.messages import describe
 from fkt.params.params import Params
 
 PARAMS_FILE = Path("params.yaml")
-Section = TypeVar("Section", bound=BaseModel)
+SectionType = TypeVar("SectionType", bound=BaseModel)
 
 # 010 is 8 and 1:30 is 90 to PyYAML, but 10 and a text to DVC: numbers that two readers read differently are refused
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
@@ -97,7 +97,7 @@ def parse_params(content: object, source: str = str(PARAMS_FILE)) -> Params:
     return parse_section(Params, content, source)
 
 
-def parse_section(model: type[Section], content: object, source: str, within: tuple[str, ...] = ()) -> Section:
+def parse_section(model: type[SectionType], content: object, source: str, within: tuple[str, ...] = ()) -> SectionType:
     """Check the content of one section of a params file, the one that the keys ``within`` lead to; see load_params."""
     try:
         return model.model_validate(content)

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, not_twice
+from fkt.params.base import Count, Fraction, NonNegative, Positive, Section, not_twice
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
 Width = Annotated[int, Field(ge=16)]
 
 
-class Prepare(Frozen):
+class Prepare(Section):
     """How raw images become arrays and splits."""
 
     source: str | None
@@ -39,7 +39,7 @@ class Prepare(Frozen):
     in a folder beside the source's, named as that with -masks, each of the same relative path as its image."""
 
 
-class Labels(Frozen):
+class Labels(Section):
     """How many training labels the supervised losses may see, drawn anew for each seed."""
 
     per_class: Count | None
@@ -62,7 +62,7 @@ class Labels(Frozen):
         return self
 
 
-class Budget(Frozen):
+class Budget(Section):
     """What every arm of the comparison may spend."""
 
     passes: Positive
@@ -74,7 +74,7 @@ class Budget(Frozen):
     that is kept may be chosen."""
 
 
-class Model(Frozen):
+class Model(Section):
     """The backbone, the same in every arm."""
 
     backbone: Backbone
@@ -96,7 +96,7 @@ class Model(Frozen):
         return self
 
 
-class Evaluate(Frozen):
+class Evaluate(Section):
     """How a model is scored on the test images."""
 
     batch_size: Count
@@ -112,7 +112,7 @@ class Evaluate(Frozen):
     """Equal-width confidence bins of the expected calibration error."""
 
 
-class Transfer(Frozen):
+class Transfer(Section):
     """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
 
     datasets: Annotated[list[str], AfterValidator(not_twice)]
@@ -120,7 +120,7 @@ class Transfer(Frozen):
     evaluation."""
 
 
-class Cam(Frozen):
+class Cam(Section):
     """Which activation maps are drawn, and how."""
 
     images: Count
@@ -135,7 +135,7 @@ class Cam(Frozen):
     """The class whose evidence is drawn."""
 
 
-class Report(Frozen):
+class Report(Section):
     """How the runs are summarized."""
 
     bootstrap_samples: Annotated[int, Field(ge=100)]

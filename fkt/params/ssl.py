@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, model_validator
 
 from fkt.core.errors import did_you_mean
-from fkt.params.base import Count, Frozen, NonNegative, Probability
+from fkt.params.base import Count, NonNegative, Probability, Section
 from fkt.params.methods_contrastive import MoCoParams, SimCLRParams, SupConParams
 from fkt.params.methods_momentum import BYOLParams, CrossParams, SimSiamParams, TriBYOLParams
 from fkt.params.methods_negative_free import BarlowTwinsParams, SwAVParams, VICRegParams
@@ -19,7 +19,7 @@ from fkt.params.methods_pretext import (
 )
 
 
-class SSL(Frozen):
+class SSL(Section):
     """The self-supervised method, used for pretraining and in the joint run alike; each has a section of its own.
 
     Sections beyond these are kept as they are, for methods that bring a model of their section along
@@ -55,10 +55,10 @@ class SSL(Frozen):
     jigsaw_pp: JigsawPPParams
 
     @property
-    def sections(self) -> dict[str, Frozen | dict[str, Any]]:
+    def sections(self) -> dict[str, Section | dict[str, Any]]:
         """The section of each method; a dictionary where its model is elsewhere."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in fields.items() if isinstance(value, Frozen)} | self.__pydantic_extra__
+        return {name: value for name, value in fields.items() if isinstance(value, Section)} | self.__pydantic_extra__
 
     @model_validator(mode="after")
     def _method_has_a_section(self) -> SSL:

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fkt.params.balance import GradNormParams, ScheduleParams
-from fkt.params.base import Count, Fraction, Frozen, NonNegative, Positive, Probability
+from fkt.params.base import Count, Fraction, NonNegative, Positive, Probability, Section
 from fkt.params.sections import Backbone, Width
 
 
-class CrossEntropy(Frozen):
+class CrossEntropy(Section):
     """The supervised loss, the same in every arm."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
@@ -20,7 +20,7 @@ class CrossEntropy(Frozen):
     """balanced weighs a class by the inverse of its share of the labelled images."""
 
 
-class Training(Frozen):
+class Training(Section):
     """One training run."""
 
     epochs: Positive | None

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from fkt.core.cores import asked_workers, usable_cores
+from fkt.core.hardware import requested_workers, usable_cores
 from fkt.raw.decode import Unreadable
 from fkt.raw.resize import SquareFit
 from fkt.raw.source import Pixels, Raw
@@ -33,7 +33,7 @@ _PLAIN_SECONDS = 10.0
 
 def decode_workers() -> int:
     """Return the number of decoding threads: FKT_WORKERS, or one per processor up to 8; it changes no result."""
-    asked = asked_workers()
+    asked = requested_workers()
     return min(usable_cores(), _MOST_WORKERS) if asked is None else max(1, asked)
 
 

@@ -14,7 +14,7 @@ from fkt.report.fusion import fusion_table
 from fkt.report.statistics import Comparison, conclusion
 from fkt.report.summary import cost, cost_by_stage
 
-FIGURES = {
+CAPTIONS = {
     "accuracy": "Test accuracy of every seed, with mean and standard deviation",
     "curves": "Learning curves over what each arm has spent",
     "confusion": "Confusion matrices",
@@ -75,7 +75,7 @@ def render(findings: Findings) -> str:
         _conditions(findings),
         _warnings(findings),
         "## Figures",
-        *(f"![{caption}](figures/{name}.png)" for name, caption in FIGURES.items()),
+        *(f"![{caption}](figures/{name}.png)" for name, caption in CAPTIONS.items()),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

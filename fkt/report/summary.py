@@ -17,7 +17,7 @@ from fkt.params import Report
 from fkt.report.arms import Arm
 from fkt.report.statistics import Comparison, compare
 
-METRICS = {
+SCORES = {
     "accuracy": "accuracy",
     "precision": "macro_precision",
     "recall": "macro_recall",
@@ -73,8 +73,8 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 
 def metric(results: Sequence[dict[str, Any]], name: str) -> Spread | None:
-    """Summarize a metric of METRICS over seeds; None where the runs have no such number."""
-    return spread([result.get(METRICS[name]) for result in results])
+    """Summarize a metric of SCORES over seeds; None where the runs have no such number."""
+    return spread([result.get(SCORES[name]) for result in results])
 
 
 def cost(arm: Arm) -> Cost:
@@ -165,7 +165,7 @@ def summarize_transfers(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> di
 
 def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
     numbers = {}
-    for name in METRICS:
+    for name in SCORES:
         found = metric(results, name)
         if found is None:
             continue

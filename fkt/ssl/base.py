@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
-from fkt.params.base import Frozen
+from fkt.params.base import Section
 from fkt.views.loader import Views
 
 
@@ -53,7 +53,7 @@ class Method(nn.Module, ABC):
     ``views.generator(name)``, so that they depend on the step alone.
     """
 
-    section: ClassVar[type[Frozen] | None] = None
+    section: ClassVar[type[Section] | None] = None
     """The model of the method's section of ssl in params.yaml, where fkt/params does not have it."""
     num_views: int
     """V, how many views of each image it wants."""

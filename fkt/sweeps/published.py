@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from fkt.params.base import Frozen
+from fkt.params.base import Section
 
 _PRINTED = re.compile(r"([-+]?\d+(?:\.\d+)?)(?: \+- (\d+(?:\.\d+)?))?")
 
 
-class Published(Frozen):
+class Published(Section):
     """Figures of one source under one set of conditions."""
 
     source: str = Field(min_length=10)

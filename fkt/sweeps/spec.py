@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from fkt.core.errors import ParamsError, unknown_name
-from fkt.params.base import Frozen
+from fkt.params.base import Section
 from fkt.params.reader import read_yaml
 from fkt.sweeps.table_checks import check_table, require_known
 from fkt.sweeps.table_spec import Levels, Settings, Table
@@ -15,7 +15,7 @@ from fkt.sweeps.table_spec import Levels, Settings, Table
 SWEEPS = Path("sweeps")
 
 
-class Sweep(Frozen):
+class Sweep(Section):
     """One question, the experiments that answer it, and the tables that show the answer."""
 
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fkt.params.base import Frozen
+from fkt.params.base import Section
 from fkt.sweeps.published import Published
 
 MODE, METRIC = "mode", "metric"
@@ -16,7 +16,7 @@ Levels = dict[str, Settings]
 """The levels of an axis by the label that a table shows."""
 
 
-class Figure(Frozen):
+class Figure(Section):
     """How a table is drawn; every dimension that is neither x nor hue gets a panel for each level."""
 
     x: str
@@ -27,7 +27,7 @@ class Figure(Frozen):
     """Which of the table's metrics are drawn; null is all of them."""
 
 
-class Choice(Frozen):
+class Choice(Section):
     """A level that validation images choose, and what choosing by them costs on test images."""
 
     axis: str
@@ -37,7 +37,7 @@ class Choice(Frozen):
     """Metric on test images."""
 
 
-class Reach(Frozen):
+class Reach(Section):
     """When one level of an axis reaches what another has at the end of a second axis."""
 
     axis: str
@@ -52,7 +52,7 @@ class Reach(Frozen):
     """Metrics that tell what it took."""
 
 
-class Table(Frozen):
+class Table(Section):
     """One table: its dimensions, which numbers stand in it, and the published figures beside them."""
 
     title: str

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from fkt.core.cores import asked_workers, usable_cores
+from fkt.core.hardware import requested_workers, usable_cores
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def num_workers() -> int:
 
     Raises UserError where FKT_WORKERS is not a whole number.
     """
-    asked, cores = asked_workers(), usable_cores()
+    asked, cores = requested_workers(), usable_cores()
     if asked is not None:
         return asked
     return 0 if cores <= 2 else min(8, cores - 1)

@@ -107,7 +107,7 @@ def test_equal_input_gives_equal_bytes_whatever_the_workers(raw, tmp_path, monke
         prepare("folder", params(raw), tmp_path / workers)
     assert contents(tmp_path / "0") == contents(tmp_path / "1") == contents(tmp_path / "4")
     monkeypatch.setenv("FKT_WORKERS", "many")
-    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a number of workers"):
+    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a whole number from 0"):
         prepare("folder", params(raw), tmp_path / "many")
 
 

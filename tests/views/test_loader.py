@@ -197,7 +197,7 @@ def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("FKT_WORKERS", "3")
     assert num_workers() == 3
     monkeypatch.setenv("FKT_WORKERS", "many")
-    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a number of workers"):
+    with pytest.raises(UserError, match="FKT_WORKERS: 'many' is not a whole number from 0"):
         num_workers()
 
 
