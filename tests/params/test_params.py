@@ -154,8 +154,7 @@ def test_labels_for_a_method_that_uses_them_are_fine(method: str) -> None:
 
 def test_crops_are_judged_only_where_there_are_masks() -> None:
     said = complaint(edited("augment.object_share", 0.5))
-    assert "augment.object_share: 0.5 judges crops by masks of the training images, and prepare.masks: none" in said
-    assert said.endswith("set prepare.masks: saliency or files")
+    assert "augment.object_share: 0.5 needs masks of the training images; set prepare.masks: saliency" in said
     content = yaml.safe_load(edited("augment.object_share", 0.5))
     content["prepare"]["masks"] = "saliency"
     assert parse_params(content).augment.object_share == 0.5
@@ -188,9 +187,9 @@ def test_a_method_that_is_not_chosen_may_be_set_to_eliminate_without_labels() ->
     )
 
 
-def test_the_dataset_that_is_trained_on_is_no_target_of_transfer() -> None:
+def test_the_training_dataset_is_refused_as_a_target_of_transfer() -> None:
     said = complaint(edited("transfer.datasets", ["usps", "digits"]))
-    assert said.endswith("transfer.datasets: 'digits' is what is trained on; name others, or none: []")
+    assert said.endswith("transfer.datasets: 'digits' is the training dataset; name others, or none: []")
 
 
 def test_a_misspelled_key_is_named_before_the_one_that_is_missing_for_it() -> None:
@@ -213,7 +212,7 @@ def test_imagenet_weights_must_exist_for_a_teacher_that_is_trained() -> None:
     content["distill"] |= {"teacher": "resnet34", "teacher_width": 32}
     assert parse_params(content).teacher.weights == "imagenet"
     content["modes"] = ["supervised", "distilled"]
-    with pytest.raises(ParamsError, match=r"are the teacher's too, and need .* distill.teacher_width: 64"):
+    with pytest.raises(ParamsError, match=r"applies to the teacher too; set .* distill.teacher_width: 64"):
         parse_params(content)
     content["distill"]["teacher_width"] = 64
     assert parse_params(content).teacher.width == 64

@@ -37,7 +37,7 @@ from tests.params.mistakes import ROOT, SHIPPED, complaint, edited, with_text
         ("lambda: *nowhere", "params.yaml is not YAML: found undefined alias"),
         (
             "lambda: 2024-99-99",
-            "params.yaml: '2024-99-99' at line 5 is not a valid timestamp; correct it, or put text in quotes",
+            "params.yaml: '2024-99-99' at line 5 is not a valid timestamp; correct it, or put text in",
         ),
         ("lambda: !!timestamp 3", "params.yaml: '3' at line 5 is not a valid timestamp; correct it"),
         ("lambda: !!float ''", "params.yaml: '' at line 5 is not a valid float; correct it"),
