@@ -6,7 +6,6 @@ from urllib.error import URLError
 
 from fkt.core.errors import CheckpointError
 from fkt.models.backbones import BACKBONES, ResNet
-from fkt.models.checkpoint import transfer_weights
 
 
 def load_imagenet(backbone: ResNet, name: str) -> None:
@@ -26,4 +25,4 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
             f"model.weights: imagenet needs {weights.url}, which could not be downloaded ({error}); download it on a "
             "machine with network into ~/.cache/torch/hub/checkpoints, or set model.weights: none"
         ) from error
-    transfer_weights(backbone, {key: value for key, value in state.items() if not key.startswith("fc.")})
+    backbone.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
