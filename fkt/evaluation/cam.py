@@ -7,7 +7,7 @@ positive evidence only (ReLU). A map without positive evidence is zero everywher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -71,11 +71,7 @@ def eigencam(backbone: ResNet, images: Tensor, layer: nn.Module) -> Tensor:
     return _finish(component.view_as(activation[:, 0]), images)
 
 
-CLASS_MAPS: dict[str, Callable[[Classifier, Tensor, Tensor, nn.Module], Tensor]] = {
-    "cam": cam,
-    "gradcam": gradcam,
-    "layercam": layercam,
-}
+CLASS_MAPS = {"cam": cam, "gradcam": gradcam, "layercam": layercam}
 
 
 def map_sides(backbone: ResNet, images: Tensor) -> dict[str, int]:

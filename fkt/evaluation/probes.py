@@ -33,13 +33,7 @@ def probe_scores(
 
 @torch.no_grad()
 def knn_predict(
-    bank: Tensor,
-    bank_labels: Tensor,
-    queries: Tensor,
-    neighbors: int,
-    temperature: float,
-    num_classes: int,
-    chunk_elements: int = CHUNK_ELEMENTS,
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, neighbors: int, temperature: float, num_classes: int
 ) -> Tensor:
     """Predict classes by weighted k-nearest neighbors (InstDisc, arXiv:1805.01978, section 3.4).
 
@@ -50,7 +44,7 @@ def knn_predict(
     """
     bank, queries, bank_labels = F.normalize(bank), F.normalize(queries.to(bank)), bank_labels.to(bank.device)
     neighbors = min(neighbors, len(bank))
-    rows = max(1, chunk_elements // max(len(bank), neighbors * num_classes))
+    rows = max(1, CHUNK_ELEMENTS // max(len(bank), neighbors * num_classes))
     predicted = []
     for chunk in torch.split(queries, rows):
         similarity, index = _nearest(chunk @ bank.T, neighbors)

@@ -79,8 +79,6 @@ class Architecture:
 
     block: type[BasicBlock | Bottleneck]
     depths: tuple[int, int, int, int]
-    imagenet_weights: str | None
-    """torchvision's name for the ImageNet weights of this network at width 64."""
 
 
 class ResNet(nn.Module):
@@ -134,10 +132,10 @@ class ResNet(nn.Module):
 
 
 BACKBONES: dict[str, Architecture] = {
-    "resnet10": Architecture(BasicBlock, (1, 1, 1, 1), None),
-    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2), "ResNet18_Weights"),
-    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3), "ResNet34_Weights"),
-    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3), "ResNet50_Weights"),
+    "resnet10": Architecture(BasicBlock, (1, 1, 1, 1)),
+    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2)),
+    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3)),
+    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3)),
 }
 
 

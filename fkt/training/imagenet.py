@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.error import URLError
 
 from fkt.core.errors import CheckpointError
-from fkt.models.backbones import BACKBONES, ResNet
+from fkt.models.backbones import ResNet
 
 
 def load_imagenet(backbone: ResNet, name: str) -> None:
@@ -15,9 +15,7 @@ def load_imagenet(backbone: ResNet, name: str) -> None:
     """
     from torchvision import models
 
-    weights_name = BACKBONES[name].imagenet_weights
-    assert weights_name is not None, "params allow ImageNet weights only for networks that have them"
-    weights = models.get_weight(f"{weights_name}.IMAGENET1K_V1")
+    weights = models.get_model_weights(name)["IMAGENET1K_V1"]
     try:
         state = dict(weights.get_state_dict(progress=False, check_hash=True))
     except (URLError, OSError) as error:

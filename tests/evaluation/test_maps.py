@@ -1,27 +1,21 @@
-"""Stored maps: their layer, their images, and the map of each image."""
+"""The maps of a mode: their layer, their images, and the map of each image."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fkt.core.arms import PRETRAINED
 from fkt.core.errors import ParamsError
-from fkt.core.runs import Run, maps_path
-from fkt.data.meta import Meta, write_meta
+from fkt.data.meta import Meta
 from fkt.data.store import Split
 from fkt.evaluation.cam import choose_layer, gradcam, map_sides
-from fkt.evaluation.maps import choose_candidates, compute_maps, save_maps
+from fkt.evaluation.maps import choose_candidates, compute_maps
 from fkt.models.backbones import BACKBONES, ResNet
-from fkt.models.checkpoint import Card, save_model
+from fkt.models.checkpoint import Card
 from fkt.models.classifier import Classifier
-from fkt.params import Cam, load_params
-from stages.cam import main
-from tests.conftest import ROOT
+from fkt.params import Cam
 
 
 @pytest.mark.parametrize(
@@ -86,35 +80,3 @@ def test_a_map_does_not_depend_on_the_other_images(classifier: Classifier) -> No
         truth = split.labels[position : position + 1]
         alone = gradcam(classifier, network, truth, classifier.backbone.layer4)[0]
         np.testing.assert_allclose(arrays["maps"][row], alone.numpy(), atol=6e-5)
-
-
-def test_stored_maps_have_the_same_bytes_twice(classifier: Classifier, tmp_path: Path) -> None:
-    split, settings = fake_split(), Cam(images=2, candidates=9, method="auto", min_positions=8, target="predicted")
-    positions = choose_candidates(split.labels, settings.candidates)
-    for name in ("a.npz", "b.npz"):
-        save_maps(tmp_path / name, compute_maps(classifier, CARD, split, positions, settings))
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
-def test_the_stage_writes_the_maps_of_an_arm_and_of_the_pretrained_backbone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = load_params(ROOT / "params.yaml")
-    params = params.model_copy(update={"cam": params.cam.model_copy(update={"candidates": 7, "method": "auto"})})
-    monkeypatch.chdir(tmp_path)
-    prepared = Run(params.dataset, "supervised", params.seeds[0]).prepared
-    write_meta(prepared, Meta(params.dataset, list("abc"), 16, 1, {}, [0.4], [0.2]))
-    np.save(prepared / "images.npy", np.random.default_rng(0).integers(0, 256, (30, 16, 16, 1), dtype=np.uint8))
-    np.save(prepared / "labels.npy", np.arange(30) % 3)
-    np.save(prepared / "test.npy", np.arange(10, 30))
-    backbone = ResNet(BACKBONES["resnet10"], channels=1, width=16, stem="small")
-    model = params.model.model_copy(update={"backbone": "resnet10", "width": 16, "stem": "small"}).model_dump()
-    for mode, module in (("supervised", Classifier(backbone, 3)), (PRETRAINED, backbone)):
-        run = Run(params.dataset, mode, params.seeds[0])
-        save_model(run.model, module, Card(mode, run.seed, params.dataset, list("abc"), 16, 1, [0.4], [0.2], model))
-        main(mode, params)
-    with np.load(maps_path("supervised")) as ours, np.load(maps_path(PRETRAINED)) as theirs:
-        assert (ours["ids"] == theirs["ids"]).all() and (ours["images"] == theirs["images"]).all()
-        assert ours["maps"].shape == theirs["maps"].shape == (7, 16, 16)
-        assert set(ours.files) - set(theirs.files) == {"predicted", "confidence", "target"}
-        assert str(theirs["method"]) == "eigencam"

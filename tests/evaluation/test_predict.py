@@ -75,21 +75,6 @@ def test_a_model_in_training_mode_gives_the_same_features_and_is_not_changed(tra
         assert torch.equal(tensor, before[name]), name
 
 
-def test_features_can_be_used_in_training(trained: Classifier, split: Split) -> None:
-    found = features_of(trained, split)
-    weight = torch.zeros(found.shape[1], requires_grad=True)
-    (found @ weight).sum().backward()  # raises an error for a tensor that was made in inference mode
-    assert weight.grad is not None
-
-
-def test_images_that_stay_on_disk_give_the_same_features(trained: Classifier, split: Split, tmp_path: Path) -> None:
-    everything = np.zeros((200, 16, 16, 3), dtype=np.uint8)
-    everything[100 : 100 + NUM_IMAGES] = split.images(torch.arange(NUM_IMAGES)).permute(0, 2, 3, 1).numpy()
-    np.save(tmp_path / "images.npy", everything)
-    mapped = Split("test", split.meta, split.ids, split.labels, np.load(tmp_path / "images.npy", mmap_mode="r"))
-    assert torch.equal(features_of(trained, mapped), features_of(trained, split))
-
-
 def test_features_that_are_not_finite_raise_an_error(trained: Classifier, split: Split) -> None:
     with torch.no_grad():
         trained.backbone.conv1.weight[0, 0, 0, 0] = torch.nan

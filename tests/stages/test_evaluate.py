@@ -1,4 +1,4 @@
-"""The evaluate stage with a small dataset and stored models."""
+"""The evaluate and cam stages with a small dataset and stored models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import torch
 
 from fkt.core.arms import PRETRAINED
 from fkt.core.errors import CheckpointError
-from fkt.core.runs import Run, prepared_path, transfer_path, transfer_prepared_path
+from fkt.core.runs import Run, maps_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta, load_meta, write_meta
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
+from stages import cam
 from stages.evaluate import main
 from tests.conftest import ROOT
 
@@ -96,23 +97,18 @@ def test_results_differ_between_seeds_and_are_the_same_when_repeated(params: Par
     assert found[0][0][1] != found[0][1][1]
 
 
-def test_the_pretrained_backbone_gets_probes_only(params: Params) -> None:
-    main(PRETRAINED, params)
-    run = Run("digits", PRETRAINED, 0)
-    assert set(read(run.results)) == {"knn_accuracy", "linear_accuracy", "num_test"}
-    assert not run.predictions.exists()
-
-
 def copy_as(name: str, **changes: Any) -> None:
     """Copy the prepared dataset to another name, with changes of its meta.json."""
     shutil.copytree(prepared_path("digits"), transfer_prepared_path(name))
     write_meta(transfer_prepared_path(name), replace(load_meta(prepared_path("digits")), dataset=name, **changes))
 
 
-def test_transfer_probes_the_other_dataset_with_its_own_splits(params: Params) -> None:
+def test_a_pretrained_backbone_is_probed_on_its_dataset_and_on_others_with_their_own_splits(params: Params) -> None:
     """A copy of the dataset gives the same scores. Other labels of the test images give other scores."""
     main(PRETRAINED, params)
     own = [read(Run("digits", PRETRAINED, seed).results) for seed in params.seeds]
+    assert set(own[0]) == {"knn_accuracy", "linear_accuracy", "num_test"}
+    assert not Run("digits", PRETRAINED, 0).predictions.exists()
     copy_as("mnist", classes=["one", "two", "three"], mean=[0.1], std=[0.9])
     main(PRETRAINED, params, "mnist")
     assert [read(transfer_path("mnist", seed)) for seed in params.seeds] == own
@@ -146,7 +142,18 @@ def test_results_of_seeds_that_params_no_longer_names_are_removed(params: Params
     assert sorted(file.name for file in folder.iterdir()) == ["s1.json", "s1.npz"]
 
 
-def test_a_missing_model_is_named(params: Params) -> None:
-    shutil.rmtree(Run("digits", "functional", 1).model)
-    with pytest.raises(CheckpointError, match=r"models/functional/s1/card\.json is missing"):
-        main("functional", params)
+def test_cam_writes_the_maps_of_an_arm_and_of_the_pretrained_backbone(params: Params) -> None:
+    params = params.model_copy(update={"cam": params.cam.model_copy(update={"candidates": 7, "method": "auto"})})
+    arrays, repeated = {}, []
+    for mode in ("functional", PRETRAINED):
+        for _ in range(2):
+            cam.main(mode, params)
+            repeated.append(maps_path(mode).read_bytes())
+        with np.load(maps_path(mode), allow_pickle=False) as stored:
+            arrays[mode] = {name: stored[name] for name in stored.files}
+    assert repeated[0] == repeated[1] and repeated[2] == repeated[3]
+    ours, theirs = arrays["functional"], arrays[PRETRAINED]
+    assert np.array_equal(ours["ids"], theirs["ids"]) and np.array_equal(ours["images"], theirs["images"])
+    assert ours["maps"].shape == theirs["maps"].shape == (7, 16, 16)
+    assert set(ours) - set(theirs) == {"predicted", "confidence", "target"}
+    assert str(theirs["method"]) == "eigencam"
