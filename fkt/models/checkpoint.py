@@ -26,7 +26,7 @@ from fkt.params import Model
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
-REMEDY = "run 'dvc repro' to train it, or 'dvc checkout -d dvc.yaml' to restore it"
+REMEDY = "run 'dvc repro' to train the model, or 'dvc checkout -d dvc.yaml' to restore it"
 
 
 @dataclass(frozen=True)

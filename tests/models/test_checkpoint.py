@@ -114,7 +114,7 @@ def test_a_card_that_does_not_fit_raises_an_error_with_the_folder_and_the_remedy
     edit_card(tmp_path / "s0", **changes)
     with pytest.raises(CheckpointError, match=f"s0 is damaged or was written by another version: .*{message}") as error:
         load_model(tmp_path / "s0")
-    assert "run 'dvc repro' to train it" in str(error.value) and len(str(error.value)) < 600
+    assert "run 'dvc repro' to train the model" in str(error.value) and len(str(error.value)) < 600
 
 
 @pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])
@@ -127,5 +127,5 @@ def test_a_file_that_is_missing_or_cut_raises_an_error_with_the_remedy(tmp_path:
     with pytest.raises(CheckpointError, match="s0 is damaged or was written by another version: .*; run 'dvc repro'"):
         load_model(tmp_path / "s0")
     path.unlink()
-    with pytest.raises(CheckpointError, match=f"{name} is missing; run 'dvc repro' to train it"):
+    with pytest.raises(CheckpointError, match=f"{name} is missing; run 'dvc repro' to train the model"):
         load_model(tmp_path / "s0")
