@@ -32,7 +32,10 @@ Experiments = Mapping[str, Experiment]
 def add_costs(experiment: Experiment) -> None:
     """Add metrics/costs.csv to the summary: sums over the training runs of a mode, means over seeds."""
     show = ["git", "show", f"{experiment.rev}:./{FOLDER.as_posix()}/costs.csv"]
-    rows = pd.read_csv(io.BytesIO(subprocess.run(show, capture_output=True, check=True).stdout))  # noqa: S603
+    text = subprocess.run(show, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    if not text:  # an experiment without this file
+        return
+    rows = pd.read_csv(io.StringIO(text))
     totals = rows.groupby(["mode", "seed"])[COSTS].sum().groupby("mode")
     for (mode, means), (_, spread) in zip(totals.mean().iterrows(), totals.std().iterrows(), strict=True):
         section = experiment.summary.setdefault(str(mode), {})

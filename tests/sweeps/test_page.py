@@ -109,10 +109,12 @@ def test_costs_are_summed_over_training_runs_and_averaged_over_seeds(monkeypatch
         {"mode": mode, "seed": seed, "stage": stage, "epochs": 5.0, "image_passes": 100, "gflops": 1.0, "seconds": seed}
         for mode in ("functional", "pretrained") for seed in (1, 2, 3) for stage in ("a", "b")
     ]  # fmt: skip
-    text = pd.DataFrame(rows).to_csv(index=False)
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(a, 0, text.encode()))
     experiment = Experiment("x", "success", "abc", {}, {"functional": {"accuracy": 0.5, "gflops": 9.0}})
-    add_costs(experiment)
+    for text in ("", pd.DataFrame(rows).to_csv(index=False)):
+        done = subprocess.CompletedProcess([], 0, text)
+        monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
+        assert experiment.summary == {"functional": {"accuracy": 0.5, "gflops": 9.0}}
+        add_costs(experiment)
     costs = {"epochs": 10.0, "image_passes": 200.0, "gflops": 2.0, "seconds": 4.0, "seconds_std": 2.0}
     assert experiment.summary == {"functional": {"accuracy": 0.5, **costs}, "pretrained": costs}
 
