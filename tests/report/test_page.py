@@ -85,7 +85,7 @@ def test_the_conclusion_says_what_few_seeds_cannot_show(conclusion) -> None:
     assert "From only 3 seeds" in three and "below 0.25 with 3 seeds. So no difference" in three
     assert "with 6 seeds it could" in three
     assert "below 0.031 with 6 seeds." in six and "only" not in six and "it could" not in six
-    assert "only one seed" in one and "with another seed may differ by more" in one
+    assert "only one seed" in one and "with another seed may differ by more" in one and "other seeds" not in one
 
 
 def test_every_special_word_is_explained_at_its_first_use(page_of) -> None:
