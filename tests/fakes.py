@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fkt.data.meta import SPLITS, Meta, write_meta
+from fkt.params import Prepare, load_params
 from fkt.raw.source import Raw
 
+ROOT = Path(__file__).resolve().parent.parent
 Pixels = NDArray[np.uint8]
 INTEL_CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 
@@ -148,6 +150,17 @@ def stacked(num_classes: int, per_class: int, size: int, seed: int) -> tuple[Pix
     draw = np.random.default_rng(seed)
     labels = np.tile(np.arange(num_classes), per_class)
     return np.stack([class_image(int(label), draw, size) for label in labels]), labels
+
+
+def prepare_params(source: Path | str, **changes: object) -> Prepare:
+    """Return the shipped prepare section for color images of 16 pixels in a folder, with changes."""
+    changes = {"image_size": 16, "channels": 3, "source": str(source)} | changes
+    return load_params(ROOT / "params.yaml").prepare.model_copy(update=changes)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of each file of a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def counted(raw: Raw) -> dict[str, list[int]]:

@@ -14,7 +14,7 @@ from fkt.core.errors import CorruptData
 from fkt.data.normalize import normalize
 from fkt.models.checkpoint import Card, load_classifier
 from fkt.raw.datasets import DATASETS
-from fkt.raw.resize import SquareFit
+from fkt.raw.source import fit_square
 
 BATCH = 32
 """Images that go through the network at a time, so that a folder of photographs need not fit into memory."""
@@ -26,9 +26,9 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     Raises CheckpointError for a folder without a model, CorruptData for a file that cannot be read.
     """
     model, card = load_classifier(folder)
-    fit, found = SquareFit(card.image_size), []
+    found = []
     for start in range(0, len(images), BATCH):
-        pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH]])
+        pixels = np.stack([fit_square(_decode(path, card), card.image_size) for path in images[start : start + BATCH]])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with torch.inference_mode():
             found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))
