@@ -162,13 +162,12 @@ def _read_classes(
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if train else ""
         raise DatasetNotFound(f"{parts['train'][0]} contains {seen}, at least two are needed{hint}. Expected: {layout}")
     for part, names in found.items():
-        # Without this check, another part would be cut from the training images.
-        for folder in parts[part] if not names else []:
-            if any(_is_image(path) for path in folder.iterdir()):
-                raise DatasetNotFound(
-                    f"{folder} contains images but no class folders; put each image into the folder of its class, or "
-                    f"move the images out of the source. Expected: {layout}"
-                )
+        loose = [folder for folder in parts[part] if any(_is_image(path) for path in folder.iterdir())]
+        if loose and not names:  # otherwise this part would be cut from the training images
+            raise DatasetNotFound(
+                f"{loose[0]} contains images but no class folders; put each image into the folder of its class, or "
+                f"move the images out of the source. Expected: {layout}"
+            )
         if unknown := sorted(names - set(train)):
             raise CorruptData(
                 f"{parts[part][0]} has classes that are missing in {parts['train'][0]}: {', '.join(unknown)}; "
