@@ -15,7 +15,7 @@ from fkt.data.normalize import normalize
 from fkt.models.checkpoint import Card, load_model
 from fkt.models.classifier import Classifier
 from fkt.raw.datasets import DATASETS
-from fkt.raw.resize import SquareFit
+from fkt.raw.source import fit_square
 
 BATCH_SIZE = 32
 """Images in a batch, so that a folder of photographs need not fit into memory."""
@@ -29,9 +29,10 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     model, card = load_model(folder)
     if not isinstance(model, Classifier):
         raise CheckpointError(f"{folder} has no classifier; use {folder.parent.parent / 'supervised' / folder.name}")
-    fit, found = SquareFit(card.image_size), []
+    found = []
     for start in range(0, len(images), BATCH_SIZE):
-        pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH_SIZE]])
+        batch_files = images[start : start + BATCH_SIZE]
+        pixels = np.stack([fit_square(_decode(path, card), card.image_size) for path in batch_files])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with torch.inference_mode():
             found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))

@@ -11,18 +11,18 @@ from fkt.params.augment import BATCHED, Transform
 
 
 def step(name: str, p: float = 1.0, **arguments: object) -> Transform:
-    """One step of the vocabulary, checked as params.yaml is."""
+    """Return one step, checked like params.yaml."""
     return BATCHED[name](name=name, p=p, **arguments)
 
 
 def meta(size: int, channels: int, mean: float = 0.0, std: float = 1.0, num_classes: int = 3) -> Meta:
-    """With mean 0 and deviation 1, normalized images are the stored ones divided by 255."""
+    """Return a Meta. With mean 0 and deviation 1, normalization only divides by 255."""
     names = [f"class {label}" for label in range(num_classes)]
     return Meta("fake", names, size, channels, {}, [mean] * channels, [std] * channels)
 
 
 def picture(size: int, channels: int, seed: int = 0) -> Tensor:
-    """A smooth random picture with a bright rectangle: (1, C, S, S) uint8, no symmetry, some saturated pixels."""
+    """Return a smooth random picture with a bright rectangle: (1, C, S, S) uint8, not symmetric, partly saturated."""
     coarse = torch.rand(1, channels, 5, 5, generator=torch.Generator().manual_seed(seed)) * 1.2 - 0.1
     smooth = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1)
     color = torch.tensor([0.95, 0.2, 0.4])[:channels].view(1, channels, 1, 1)
@@ -31,12 +31,12 @@ def picture(size: int, channels: int, seed: int = 0) -> Tensor:
 
 
 def repeated(image: Tensor, count: int) -> Tensor:
-    """A batch of one picture, as a loader would hand it over."""
+    """Return a batch of one picture, channels-last like the batches of a loader."""
     return image.repeat(count, 1, 1, 1).contiguous(memory_format=torch.channels_last)
 
 
 def fake_split(count: int, size: int = 12, channels: int = 1, num_classes: int = 3) -> Split:
-    """Random images; the first pixel of image i holds i, so that a batch tells which images it is made of."""
+    """Return a split of random images. The value of the first pixel of image i is i."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (count, size, size, channels), dtype=torch.uint8, generator=generator)
     images[:, 0, 0, 0] = torch.arange(count)
@@ -78,4 +78,4 @@ PIPELINES: dict[str, list[Transform]] = {
         AFFINE,
     ],
 }
-"""Every transform of the vocabulary, and combinations."""
+"""Every transform of the batched engine, and combinations."""
