@@ -2,9 +2,9 @@
 
 from fkt.params.augment import Augment, Foreign, Transform
 from fkt.params.balance import GradNormParams, ScheduleParams
-from fkt.params.methods_contrastive import SimCLRParams
+from fkt.params.methods import SimCLRParams
 from fkt.params.params import Params
-from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
+from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, Joint, Training
@@ -33,5 +33,4 @@ __all__ = [
     "Transform",
     "load_params",
     "parse_params",
-    "parse_section",
 ]

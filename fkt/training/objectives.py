@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fkt.ssl.base import Method
 
 ROUNDING = 1e-3
-"""By how much of its infimum, or of 1 if that is more, a loss may seem to lie below it."""
+"""By how much of its lower_bound, or of 1 if that is more, a loss may seem to lie below it."""
 
 
 class Pretrain(Objective):
@@ -169,7 +169,7 @@ class Functional(Objective):
             logits, labels = self.classifier(batch.images), batch.labels
         ce, ssl = self.cross_entropy(logits, labels), output.loss
         # SimSiam's loss is negative; its weight would be, too, or grow for ever. A constant changes no gradient.
-        fused = self.balance(ce, ssl - self.method.infimum if self.balance.by_size else ssl)
+        fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
         parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
         return {"total": fused.total, **parts, **compared, **health(output.features), **output.logs}
@@ -180,12 +180,12 @@ class Functional(Objective):
         self._compare = is_due(step + 1, steps, self.gradient_checks)
 
     def check(self, row: Mapping[str, float]) -> None:
-        """See Objective.check: a balance that goes by size goes wrong in silence where the infimum is none."""
-        ssl, infimum = row["ssl"], self.method.infimum
-        if self.balance.by_size and ssl < infimum - ROUNDING * max(1.0, abs(infimum)):
+        """See Objective.check: a balance that goes by size goes wrong in silence where the lower_bound is none."""
+        ssl, lower_bound = row["ssl"], self.method.lower_bound
+        if self.balance.by_size and ssl < lower_bound - ROUNDING * max(1.0, abs(lower_bound)):
             raise UserError(
-                f"the self-supervised loss fell to {ssl:.4g}, below the infimum of its method, {infimum:.4g}, from "
-                "which joint.balance measures it; set self.infimum in the method's __init__ to what its loss cannot "
+                f"the self-supervised loss fell to {ssl:.4g}, below the lower_bound of its method, {lower_bound:.4g}, from "
+                "which joint.balance measures it; set self.lower_bound in the method's __init__ to what its loss cannot "
                 "fall below, or joint.balance: fixed"
             )
 

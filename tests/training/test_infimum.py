@@ -1,4 +1,4 @@
-"""Balances that go by size measure a loss from its infimum, and stop where it is below."""
+"""Balances that go by size measure a loss from its lower_bound, and stop where it is below."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from tests.training.test_objectives import functional
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_what_goes_by_size_measures_a_loss_from_its_infimum(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_by_size_measures_a_loss_from_its_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     totals = []
-    for infimum in (0.0, -2.0):
+    for lower_bound in (0.0, -2.0):
         objective = functional(BALANCES[name])
-        monkeypatch.setattr(type(objective.method), "infimum", infimum)
+        monkeypatch.setattr(type(objective.method), "lower_bound", lower_bound)
         totals.append(objective.loss(one_batch())["total"].item())
     by_size = name in ("uncertainty", "gradnorm")
     assert totals[1] - totals[0] == pytest.approx(2 * 0.7 if by_size else 0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_a_loss_below_its_infimum_stops_a_run_that_goes_by_size(
+def test_a_loss_below_its_lower_bound_stops_a_run_that_goes_by_size(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = functional(BALANCES[name])
-    monkeypatch.setattr(type(objective.method), "infimum", 50.0)
+    monkeypatch.setattr(type(objective.method), "lower_bound", 50.0)
     if name in ("uncertainty", "gradnorm"):
         with pytest.raises(
-            UserError, match=r"fell to \d\.\d+, below the infimum of its method, 50, .*; set self.infimum"
+            UserError, match=r"fell to \d\.\d+, below the lower_bound of its method, 50, .*; set self.lower_bound"
         ):
             run(objective, tmp_path / "run.pt")
     else:
         run(objective, tmp_path / "run.pt")
 
 
-def test_a_loss_at_its_infimum_but_for_rounding_stops_nothing() -> None:
+def test_a_loss_at_its_lower_bound_but_for_rounding_stops_nothing() -> None:
     objective = functional(BALANCES["uncertainty"])
-    objective.check({"ssl": objective.method.infimum - 1e-6})
+    objective.check({"ssl": objective.method.lower_bound - 1e-6})
     with pytest.raises(UserError):
-        objective.check({"ssl": objective.method.infimum - 0.01})
+        objective.check({"ssl": objective.method.lower_bound - 0.01})
