@@ -43,8 +43,8 @@ class ContrastiveParams(ProjectorParams):
     """The cosine similarities are divided by it."""
 
 
-class EliminationParams(ContrastiveParams):
-    """A contrastive loss that can ignore false negatives."""
+class SimCLRParams(ContrastiveParams):
+    """SimCLR (arXiv:2002.05709)."""
 
     without_labels: ClassVar[str] = "{method}.false_negatives: keep"
 
@@ -57,11 +57,7 @@ class EliminationParams(ContrastiveParams):
         return self.false_negatives == "eliminate"
 
 
-class SimCLRParams(EliminationParams):
-    """SimCLR (arXiv:2002.05709)."""
-
-
-class MoCoParams(EliminationParams):
+class MoCoParams(SimCLRParams):
     """MoCo v2 (arXiv:2003.04297)."""
 
     queue_size: Count

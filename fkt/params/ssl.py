@@ -19,8 +19,8 @@ class _SSL(Section):
     """Share of each class's training labels that the method may use, at least one label per class if above 0
     (per cent of labels in EffSSL). They are part of the label budget."""
     rotation_weight: NonNegative
-    """Weight of rotation prediction as an auxiliary task (EffSSL, arXiv:2210.09866): the mean cross-entropy over all
-    rotated views is multiplied by it. It is twice the release's rot_wt, which multiplies a sum over two views. 0 = off."""
+    """Weight of rotation prediction as an auxiliary task (EffSSL, arXiv:2210.09866), 0 = off. It multiplies the mean
+    cross-entropy over all rotated views, and is twice the release's rot_wt, which multiplies a sum over two views."""
     rotation_hidden: Count
     """Width of the hidden layer of the auxiliary task's head."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from fkt.data.store import Split
@@ -55,17 +56,15 @@ class Method(nn.Module, ABC):
     """V, the number of views of each image."""
     lower_bound: float = 0.0
     """The loss is never lower. Balances that compare losses by size measure it from here."""
+    online_passes: float
+    """Forward and backward passes of each image through the backbone in a step, by default num_views."""
     target_passes: int = 0
     """Forward passes of each image through momentum targets, without gradient. They count as FLOPs."""
 
     def __init__(self, backbone: ResNet) -> None:
         super().__init__()
         self.backbone = backbone
-
-    @property
-    def online_passes(self) -> float:
-        """Forward and backward passes of each image through the backbone in a step. Tiles cost a fraction of a pass."""
-        return self.num_views
+        self.online_passes = self.num_views
 
     @abstractmethod
     def forward(self, views: Views) -> SSLOutput:
@@ -75,16 +74,15 @@ class Method(nn.Module, ABC):
         """Update targets, queues and banks after the optimizer step; progress: fraction of the run done, in (0, 1]."""
 
     def pretext_features(self, images: Tensor) -> Tensor:
-        """Return the backbone's features of tiles or rotated images; its running statistics do not change.
+        """Return the backbone's features of tiles or rotated images without an update of its running statistics.
 
-        As in any training step, the batch is normalized by its own statistics. The running statistics stay those of
-        whole upright images, which are the images of validation and inference.
+        These stay those of whole upright images, as in validation. The batch is normalized by its own statistics.
         """
         layers = [module for module in self.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
         for layer in layers:
             layer.track_running_stats = False
         try:
-            features: Tensor = self.backbone(images)
+            features: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
         finally:
             for layer in layers:
                 layer.track_running_stats = True

@@ -10,7 +10,7 @@ from fkt.models.backbones import ResNet
 from fkt.params.methods import JigsawPPParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.pretext.puzzles import distant_permutations, draw_puzzles
-from fkt.ssl.pretext.tiles import NUM_TILES, as_batch, draw_tiles, grayed, projected, standardized, tile_passes
+from fkt.ssl.pretext.tiles import NUM_TILES, draw_tiles, grayed, projected, standardized, tile_passes
 from fkt.views.draws import happens
 from fkt.views.loader import Views
 
@@ -22,8 +22,8 @@ class JigsawPP(Method):
     depend on the step only. The authors multiply normalized tiles by 50, which has no effect on a network with batch
     norm. Summaries of the paper have 70 % of gray images and the authors' code 50 %, so it is a parameter.
 
-    The backbone also sees the whole view. A classifier of the views needs these features, and only this pass updates the
-    running statistics of the backbone: those of tiles would not fit the images that it is used on.
+    The backbone also sees the whole view. A classifier of the views needs these features, and only this pass updates
+    the running statistics of the backbone: those of tiles would not fit whole images.
     """
 
     num_views = 1
@@ -44,12 +44,7 @@ class JigsawPP(Method):
             nn.ReLU(inplace=True),
             nn.Linear(params.hidden, params.num_permutations),
         )
-        self._tile_passes = tile_passes(backbone, params.tiles.tile_size, setting)
-
-    @property
-    def online_passes(self) -> float:
-        """See Method.online_passes; the whole view and its nine tiles."""
-        return 1 + self._tile_passes
+        self.online_passes = 1 + tile_passes(backbone, params.tiles.tile_size, setting)
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. The features are those of the whole view.
@@ -60,7 +55,7 @@ class JigsawPP(Method):
         (view,) = views.images
         features = self.backbone(view)  # (B, D)
         tiles, labels = self.puzzles(view, views.generator("jigsaw_pp"))
-        embedded = self.tile_head(self.pretext_features(as_batch(tiles)))  # (9 * B, E)
+        embedded = self.tile_head(self.pretext_features(tiles.flatten(0, 1)))  # (9 * B, E)
         logits = self.classifier(embedded.view(len(view), -1)).float()  # (B, P)
         with torch.no_grad():
             mean = logits.softmax(dim=1).mean(dim=0)

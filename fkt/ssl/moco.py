@@ -53,16 +53,11 @@ class MoCo(MomentumMethod):
             )
         self.temperature, self.symmetric = params.temperature, params.symmetric
         self.eliminates = params.false_negatives == "eliminate"
-        self.target_passes = 2 if params.symmetric else 1
+        self.online_passes = self.target_passes = 2 if params.symmetric else 1
         self.register_buffer("queue", F.normalize(torch.randn(size, params.projector_size), dim=1))  # (K, D)
         self.register_buffer("queue_labels", torch.full((size,), -1))  # (K,)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # index of the oldest key
         self._new_keys: tuple[Tensor, Tensor] | None = None  # keys and labels of this step
-
-    @property
-    def online_passes(self) -> int:
-        """See Method.online_passes; only queries have a gradient."""
-        return 2 if self.symmetric else 1
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. The features are those of the queries: (B, D), or (2B, D) with ``symmetric``.

@@ -13,8 +13,8 @@ from fkt.params.methods import PirlJigsawParams, PirlParams
 from fkt.ssl.base import Method, Setting, SSLOutput
 from fkt.ssl.losses.contrastive import bank_info_nce, nce
 from fkt.ssl.losses.similarity import embedding_health, full_precision
-from fkt.ssl.pretext.rotations import draw_turns, rotated
-from fkt.ssl.pretext.tiles import NUM_TILES, as_batch, draw_tiles, tile_passes
+from fkt.ssl.pretext.rotations import NUM_TURNS, rotated
+from fkt.ssl.pretext.tiles import NUM_TILES, draw_tiles, tile_passes
 from fkt.views.loader import Views
 
 
@@ -84,25 +84,25 @@ class Pirl(Method):
         """See Method.forward. The features are those of the view without transformation.
 
         Logs embedding_health of the images; the mean cosines with an image's own row (``image_similarity``,
-        ``transformed_similarity``) and with other rows (``negative_similarity``); ``transformed_accuracy``, the share of
-        transformed images that are nearer to their own row than to all negatives (chance is 1 / (1 + K)).
+        ``transformed_similarity``) and with other rows (``negative_similarity``); ``transformed_accuracy``, the share
+        of transformed images that are nearest to their own row (chance is 1 / (1 + K)).
         """
         params = self.params
         features = self.backbone(views.images[0])  # (B, D)
         image = self.image_head(features)
         negatives = draw_negatives(views.ids, params.num_negatives, len(self.bank.rows), views.generator("negatives"))
         ids = torch.cat([views.ids[:, None], negatives], dim=1)  # (B, 1 + K), the own row first
-        image_own, image_others = _split(self.bank.similarities(image, ids))
-        own, others = _split(self.bank.similarities(self.transformed(views), ids))
-        loss = params.transformed_weight * self.contrast(own, others, params.temperature)
-        loss = loss + (1 - params.transformed_weight) * self.contrast(image_own, image_others, params.temperature)
+        untransformed = self.bank.similarities(image, ids)
+        transformed = self.bank.similarities(self.transformed(views), ids)
+        loss = params.transformed_weight * self.contrast(transformed, params.temperature)
+        loss = loss + (1 - params.transformed_weight) * self.contrast(untransformed, params.temperature)
         self._last = views.ids, image.detach()
         with torch.no_grad():
             logs = {
-                "image_similarity": image_own.detach().mean(),
-                "transformed_similarity": own.detach().mean(),
-                "negative_similarity": image_others.detach().mean(),
-                "transformed_accuracy": (own > others.amax(dim=1)).float().mean(),
+                "image_similarity": untransformed[:, 0].mean(),
+                "transformed_similarity": transformed[:, 0].mean(),
+                "negative_similarity": untransformed[:, 1:].mean(),
+                "transformed_accuracy": (transformed[:, 0] > transformed[:, 1:].amax(dim=1)).float().mean(),
             }
         return SSLOutput(loss, features, embedding_health(image) | logs)
 
@@ -113,26 +113,17 @@ class Pirl(Method):
             self._last = None
 
 
-def _split(similarities: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 1 + K) -> positives (B,) and negatives (B, K)."""
-    return similarities[:, 0], similarities[:, 1:]
-
-
 class PirlRotation(Pirl):
     """PIRL whose transformation rotates each image by 0, 90, 180 or 270 degrees; g is linear."""
 
     def __init__(self, backbone: ResNet, params: PirlParams, setting: Setting) -> None:
         super().__init__(backbone, params, setting)
         self.rotation_head = nn.Linear(backbone.feature_size, params.embedding_size)
-
-    @property
-    def online_passes(self) -> int:
-        """See Method.online_passes; the upright and the rotated view."""
-        return 2
+        self.online_passes = 2
 
     def transformed(self, views: Views) -> Tensor:
         """See Pirl.transformed."""
-        turns = draw_turns(len(views.ids), views.generator("pirl_rotation"))
+        turns = torch.randint(NUM_TURNS, views.ids.shape, generator=views.generator("pirl_rotation"))
         embeddings: Tensor = self.rotation_head(self.pretext_features(rotated(views.images[0], turns)))
         return embeddings
 
@@ -149,12 +140,7 @@ class PirlJigsaw(Pirl):
         self.tiles = params.tiles
         self.tile_head = nn.Linear(backbone.feature_size, params.embedding_size)
         self.puzzle_head = nn.Linear(NUM_TILES * params.embedding_size, params.embedding_size)
-        self._tile_passes = tile_passes(backbone, params.tiles.tile_size, setting)
-
-    @property
-    def online_passes(self) -> float:
-        """See Method.online_passes; the whole view and its nine tiles."""
-        return 1 + self._tile_passes
+        self.online_passes = 1 + tile_passes(backbone, params.tiles.tile_size, setting)
 
     def transformed(self, views: Views) -> Tensor:
         """See Pirl.transformed."""
@@ -168,6 +154,6 @@ class PirlJigsaw(Pirl):
 
     def embedded(self, tiles: Tensor) -> Tensor:
         """Return the embeddings (B, E) of shuffled tiles (B, 9, C, T, T); they depend on the order."""
-        each = self.tile_head(self.pretext_features(as_batch(tiles)))  # (9 * B, E)
+        each = self.tile_head(self.pretext_features(tiles.flatten(0, 1)))  # (9 * B, E)
         together: Tensor = self.puzzle_head(each.view(len(tiles), -1))
         return together

@@ -1,4 +1,4 @@
-"""Rotation prediction: as a method of its own (RotNet, arXiv:1803.07728), and as an auxiliary task of another method."""
+"""Rotation prediction: a method (RotNet, arXiv:1803.07728), and an auxiliary task of other methods (EffSSL)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fkt.models.backbones import ResNet
 from fkt.params.methods import RotationParams
 from fkt.ssl.base import Method, Setting, SSLOutput
-from fkt.ssl.pretext.rotations import NUM_TURNS, draw_turns, rotated, rotation_head
+from fkt.ssl.pretext.rotations import NUM_TURNS, rotated, rotation_head
 from fkt.views.loader import Views
 
 
@@ -17,12 +17,12 @@ class Rotation(Method):
     """Backbone and rotation head on the upright view of each image and R rotated copies of it.
 
     The angles of the copies are drawn without repetition from 90, 180 and 270 degrees. RotNet's loss is the mean over
-    all four angles. Here the upright view has weight 1/4 and the copies share 3/4, so that every R has the same expected
-    loss. R = 3 is the paper's batch of all four angles; R = 1 halves the passes of a step.
+    all four angles. Here the upright view has weight 1/4 and the copies share 3/4, so that every R has the same
+    expected loss. R = 3 is the paper's batch of all four angles; R = 1 halves the passes of a step.
 
     The features are those of the upright view, because a classifier must not see rotated views (a 6 is not a 9). All
-    images of a step form one batch: in separate batches the statistics would reveal the upright images. So the running
-    statistics are those of upright and rotated images, other than in WithRotation.
+    images of a step form one batch, because the statistics of separate batches would reveal the upright images. So the
+    running statistics are those of upright and rotated images, unlike in WithRotation.
     """
 
     num_views = 1
@@ -31,11 +31,7 @@ class Rotation(Method):
         super().__init__(backbone)
         self.head = rotation_head(backbone.feature_size, params.hidden)
         self.rotated_copies = params.rotated_copies
-
-    @property
-    def online_passes(self) -> int:
-        """See Method.online_passes; the upright view and its copies."""
-        return 1 + self.rotated_copies
+        self.online_passes = 1 + params.rotated_copies
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. Logs ``rotation_accuracy`` with the weights of the loss; chance is 1/4."""
@@ -62,27 +58,21 @@ class WithRotation(Method):
     """A method with rotation prediction as an auxiliary task (EffSSL, arXiv:2210.09866).
 
     L = L_base + weight * the mean cross-entropy over all V * B rotated views. Each view is rotated after its
-    augmentation, by its own random multiple of 90 degrees. The base method sees the views upright, and only the online
-    backbone sees them rotated. The mean is the paper's 1 / (2B), so ``weight`` is its lambda. The release adds the means
-    of two views, so its rot_wt of 0.1 is ``weight`` 0.2. We could not confirm the lambda of each method on CIFAR.
+    augmentation, by its own random multiple of 90 degrees. The base method sees upright views only. The mean is the
+    paper's 1 / (2B), so ``weight`` is its lambda. The release adds the means of two views, so its rot_wt of 0.1 is
+    ``weight`` 0.2. We could not confirm its lambda of each method on CIFAR.
 
-    The rotated views form one batch (in the release one per view), apart from the base method's. It does not change the
-    running statistics: with weight 0 the gradient and the network are those of the base method, bit for bit.
+    The rotated views form a separate batch (in the release one per view), which does not update the running statistics:
+    with weight 0 the gradient and the network are those of the base method, bit for bit.
     """
 
     def __init__(self, method: Method, weight: float, hidden: int) -> None:
         """Wrap a base method; weight: at least 0; hidden: width of the rotation head."""
-        super().__init__(method.backbone)
-        self.method = method
-        self.head = rotation_head(self.backbone.feature_size, hidden)
-        self.weight = weight
         self.num_views, self.lower_bound = method.num_views, method.lower_bound
-        self.target_passes = method.target_passes
-
-    @property
-    def online_passes(self) -> float:
-        """See Method.online_passes; those of the base method, and one for each rotated view."""
-        return self.method.online_passes + self.num_views
+        super().__init__(method.backbone)
+        self.method, self.weight = method, weight
+        self.head = rotation_head(self.backbone.feature_size, hidden)
+        self.online_passes, self.target_passes = method.online_passes + method.num_views, method.target_passes
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. The features are those of the base method. Needs V * B >= 2.
@@ -92,7 +82,7 @@ class WithRotation(Method):
         """
         base = self.method(views)
         upright = torch.cat(views.images)  # (V * B, C, S, S)
-        turns = draw_turns(len(upright), views.generator("with_rotation")).to(upright.device)
+        turns = torch.randint(NUM_TURNS, (len(upright),), generator=views.generator("with_rotation")).to(upright.device)
         logits = self.head(self.pretext_features(rotated(upright, turns))).float()  # (V * B, 4)
         rotation = F.cross_entropy(logits, turns)
         logs = {

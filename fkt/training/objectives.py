@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fkt.ssl.base import Method
 
 ROUNDING = 1e-3
-"""By how much of its lower_bound, or of 1 if that is more, a loss may seem to lie below it."""
+"""Tolerance for the lower bound of a loss, relative to the bound or to 1, whichever is larger."""
 
 
 class Pretrain(Objective):
@@ -180,13 +180,13 @@ class Functional(Objective):
         self._compare = is_due(step + 1, steps, self.gradient_checks)
 
     def check(self, row: Mapping[str, float]) -> None:
-        """See Objective.check: a balance that goes by size goes wrong in silence where the lower_bound is none."""
+        """See Objective.check; a balance by size gives wrong weights if the loss falls below its lower bound."""
         ssl, lower_bound = row["ssl"], self.method.lower_bound
         if self.balance.by_size and ssl < lower_bound - ROUNDING * max(1.0, abs(lower_bound)):
             raise UserError(
-                f"the self-supervised loss fell to {ssl:.4g}, below the lower_bound of its method, {lower_bound:.4g}, from "
-                "which joint.balance measures it; set self.lower_bound in the method's __init__ to what its loss cannot "
-                "fall below, or joint.balance: fixed"
+                f"the self-supervised loss fell to {ssl:.4g}, below the lower bound of its method, {lower_bound:.4g}, "
+                "from which joint.balance measures it; decrease self.lower_bound in the method's __init__, or set "
+                "joint.balance: fixed"
             )
 
     def after_step(self, progress: float) -> None:

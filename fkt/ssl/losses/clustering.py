@@ -1,4 +1,4 @@
-"""The losses of SwAV: prototype scores, balanced codes and swapped prediction."""
+"""The losses of SwAV (arXiv:2006.09882): prototype scores, balanced codes and swapped prediction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def prototype_scores(projections: Tensor, prototypes: Tensor) -> Tensor:
 @torch.no_grad()
 @full_precision
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Return codes that use all prototypes equally: Sinkhorn-Knopp on exp(scores / epsilon) (arXiv:2006.09882, Eq. 3-5).
+    """Return codes that use all prototypes equally: Sinkhorn-Knopp on exp(scores / epsilon) (SwAV, Eq. 3-5).
 
     scores: (B, K); epsilon > 0: entropy of the codes; iterations: at least 1. Each iteration gives every prototype the
     same mass, and then every sample the mass 1. Returns (B, K) without gradient: rows sum to 1, columns approach B / K.
@@ -34,7 +34,7 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 def swapped_prediction(
     scores_a: Tensor, scores_b: Tensor, codes_a: Tensor, codes_b: Tensor, temperature: float
 ) -> Tensor:
-    """Cross-entropy between the code of each view and the prediction from the other view (arXiv:2006.09882, Eq. 1-2).
+    """Cross-entropy between the code of each view and the prediction from the other view (SwAV, Eq. 1-2).
 
     scores_a, scores_b: (B, K); codes_a, codes_b: (B, K), rows sum to 1, used as constants. Returns the mean over images
     and both directions, as the official code does; Eq. 1 is the sum of both directions. It is at least the mean entropy

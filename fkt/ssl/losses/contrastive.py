@@ -84,23 +84,16 @@ def info_nce(
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
 
 
-def bank_info_nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of the positive among the negatives: the mean of -log h, see nce.
-
-    positives: (B,) similarities; negatives: (B, K). Returns a scalar of at least 0: log(1 + K) if all are equal.
-    """
-    return -_log_shares(positives, negatives, temperature)[:, 0].mean()
-
-
-def nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+@full_precision
+def nce(similarities: Tensor, temperature: float) -> Tensor:
     """Noise-contrastive loss of PIRL (arXiv:1912.01991): the mean of -log h - sum over negatives of log(1 - h').
 
-    h is the share of the positive in the sum of exp(similarity / temperature) over the positive and the negatives; h'
-    is the share of a negative. positives: (B,) similarities; negatives: (B, K). Returns a scalar of at least 0:
-    log(1 + K) + K * log(1 + 1 / K) if all are equal. It is finite for finite inputs: if a share is almost 1, its
-    complement is summed from the other shares.
+    similarities: (B, 1 + K), the positive in column 0. h is the share of the positive in the sum of
+    exp(similarity / temperature) over the positive and the negatives; h' is the share of a negative. Returns a scalar
+    of at least 0: log(1 + K) + K * log(1 + 1 / K) if all similarities are equal. It is finite for finite inputs: if a
+    share is almost 1, its complement is summed from the other shares.
     """
-    shares = _log_shares(positives, negatives, temperature)  # (B, 1 + K)
+    shares = F.log_softmax(similarities / temperature, dim=1)
     top = shares.argmax(dim=1, keepdim=True)
     rest = shares.scatter(1, top, float("-inf")).logsumexp(dim=1, keepdim=True)
     without_top = -F.softplus(shares.gather(1, top) - rest)
@@ -109,8 +102,9 @@ def nce(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
 
 
 @full_precision
-def _log_shares(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    return F.log_softmax(torch.cat([positives[:, None], negatives], dim=1) / temperature, dim=1)
+def bank_info_nce(similarities: Tensor, temperature: float) -> Tensor:
+    """InfoNCE on the similarities of nce: the mean of -log h, its first term."""
+    return -F.log_softmax(similarities / temperature, dim=1)[:, 0].mean()
 
 
 def _logits(z_a: Tensor, z_b: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -72,5 +72,6 @@ def draw_puzzles(permutations: Tensor, count: int, max_foreign: int, generator: 
     foreign_tiles = torch.rand(count, NUM_TILES, generator=generator).argsort(dim=1)
     foreign = (rank < replaced) & (count > 1)
     images = torch.where(foreign, other[:, None], own[:, None])
-    tiles = torch.where(foreign, foreign_tiles, permutations.cpu()[labels])
-    return Puzzles(*(drawn.to(permutations.device) for drawn in (labels, images, tiles)))
+    drawn = (labels, images, foreign, foreign_tiles)
+    labels, images, foreign, foreign_tiles = (tensor.to(permutations.device) for tensor in drawn)
+    return Puzzles(labels, images, torch.where(foreign, foreign_tiles, permutations[labels]))

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 NUM_TURNS = 4
 """0, 90, 180 and 270 degrees counterclockwise; the number of quarter turns is the class."""
-
-
-def draw_turns(count: int, generator: Generator) -> Tensor:
-    """Return (count,) int64, independent and uniform in 0 ... 3; generator: on the CPU."""
-    return torch.randint(NUM_TURNS, (count,), generator=generator)
 
 
 def rotated(images: Tensor, turns: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ def draw_tiles(images: Tensor, params: TilesParams, generator: Generator) -> Ten
 def draw_places(params: TilesParams, count: int, channels: int, generator: Generator) -> Tensor:
     """Return (count, 9, channels, 2) int64, the first row and column of each channel of each tile.
 
-    The jitter is uniform for each tile and direction, the channel shift for each channel. The rest of the cell is a gap,
-    half of it on each side, so that neighboring tiles share no edge.
+    The jitter is uniform for each tile and direction, the channel shift for each channel. The rest of the cell is a
+    gap, half of it on each side, so that neighboring tiles share no edge.
     """
     cell = params.puzzle_size // SIDE
     margin = (cell - params.tile_size - params.jitter - params.channel_shift) // 2
@@ -76,11 +76,6 @@ def projected(tiles: Tensor) -> Tensor:
         return tiles
     axis = F.normalize(_GREEN_MAGENTA.to(tiles), dim=0).view(3, 1, 1)
     return tiles - (tiles * axis).sum(dim=-3, keepdim=True) * axis
-
-
-def as_batch(tiles: Tensor) -> Tensor:
-    """(B, 9, C, T, T) -> (9 * B, C, T, T), channels-last; the tiles of an image stay together."""
-    return tiles.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def tile_passes(backbone: ResNet, tile_size: int, setting: Setting) -> float:

@@ -1,4 +1,4 @@
-"""Balances that go by size measure a loss from its lower_bound, and stop where it is below."""
+"""Balances by size measure a loss from its lower bound, and stop if it falls below."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.training.test_objectives import functional
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_what_goes_by_size_measures_a_loss_from_its_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_balances_by_size_measure_a_loss_from_its_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     totals = []
     for lower_bound in (0.0, -2.0):
         objective = functional(BALANCES[name])
@@ -24,21 +24,21 @@ def test_what_goes_by_size_measures_a_loss_from_its_lower_bound(name: str, monke
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_a_loss_below_its_lower_bound_stops_a_run_that_goes_by_size(
+def test_a_loss_below_its_lower_bound_stops_a_run_with_a_balance_by_size(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = functional(BALANCES[name])
     monkeypatch.setattr(type(objective.method), "lower_bound", 50.0)
     if name in ("uncertainty", "gradnorm"):
         with pytest.raises(
-            UserError, match=r"fell to \d\.\d+, below the lower_bound of its method, 50, .*; set self.lower_bound"
+            UserError, match=r"fell to \d\.\d+, below the lower bound of its method, 50, .*; decrease self.lower_bound"
         ):
             run(objective, tmp_path / "run.pt")
     else:
         run(objective, tmp_path / "run.pt")
 
 
-def test_a_loss_at_its_lower_bound_but_for_rounding_stops_nothing() -> None:
+def test_rounding_errors_below_the_lower_bound_are_tolerated() -> None:
     objective = functional(BALANCES["uncertainty"])
     objective.check({"ssl": objective.method.lower_bound - 1e-6})
     with pytest.raises(UserError):
