@@ -19,7 +19,7 @@ class MethodParams(Section):
     """Base of all sections of methods."""
 
     without_labels: ClassVar[str] = ""
-    """The setting to use instead if there are no labels; ``{method}`` is replaced by the method's name."""
+    """What to set if there are no labels, for sections whose uses_labels can be true; ``{method}`` is the method."""
 
     @property
     def uses_labels(self) -> bool:
@@ -204,7 +204,7 @@ class PirlJigsawParams(PirlParams):
 
 
 class RotationParams(MethodParams):
-    """Rotation prediction on its own (RotNet, arXiv:1803.07728)."""
+    """Rotation prediction (RotNet, arXiv:1803.07728)."""
 
     rotated_copies: Annotated[int, Field(ge=1, le=3)]
     """Rotated copies of each upright view; 3 is RotNet. A step costs 1 + rotated_copies image passes."""

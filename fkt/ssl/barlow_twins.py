@@ -26,7 +26,7 @@ class BarlowTwins(Method):
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. Both views form one batch for batch normalization; the loss standardizes each view.
 
-        Logs ``correlation``, the mean of the diagonal: 1 is full agreement, 0 is none, or constant projections; and
+        Logs ``correlation``, the mean of the diagonal: 1 is full agreement, 0 no agreement or constant projections; and
         ``cross_correlation``, the root mean square off the diagonal: 0 is no redundancy, 1 is equal dimensions.
         """
         features = self.backbone(torch.cat(views.images))  # (2B, D)

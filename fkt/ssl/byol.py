@@ -17,8 +17,8 @@ class BYOL(MomentumMethod):
     """Online backbone, projector and predictor; target backbone and projector.
 
     L = l(q(z_a), z'_b) + l(q(z_b), z'_a) with l = 2 - 2 cos, in [0, 8]: the paper's sum of both directions (Eq. 2 and
-    below). lightly's mean of negative cosines is (L - 4) / 4, with a quarter of the gradient. Each view is a batch of
-    its own for batch normalization, as in the paper's code.
+    below). lightly's mean of negative cosines is (L - 4) / 4, with a quarter of the gradient. Each view is a separate
+    batch for batch normalization, as in the paper's code.
     """
 
     num_views = 2

@@ -24,7 +24,7 @@ class Cross(MomentumMethod):
         cross-model  [l(p_a, z'_b)    + l(p_b, z'_a)   ] / 2    student and teacher, as in BYOL
 
     p is the prediction and z the projection of the student; z' is the projection of the teacher, which is the momentum
-    target. ``teacher_view: same`` compares p_a with z'_a and p_b with z'_b. Each view is a batch of its own for batch
+    target. ``teacher_view: same`` compares p_a with z'_a and p_b with z'_b. Each view is a separate batch for batch
     normalization.
     """
 

@@ -72,10 +72,10 @@ class JigsawPP(Method):
         A puzzle loses its colors as a whole, so that they do not reveal the foreign tiles.
         """
         params, count = self.params, len(view)
-        drawn = draw_puzzles(self.permutations, count, params.max_foreign, generator)
-        tiles = draw_tiles(view, params.tiles, generator)[drawn.images, drawn.tiles]
+        labels, images, chosen = draw_puzzles(self.permutations, count, params.max_foreign, generator)
+        tiles = draw_tiles(view, params.tiles, generator)[images, chosen]
         gray = happens(generator, count, params.gray_probability)
         project = happens(generator, count, params.projection_probability) & ~gray
         gray, project = (flag.to(view.device).view(-1, 1, 1, 1, 1) for flag in (gray, project))
         tiles = torch.where(gray, grayed(tiles), torch.where(project, projected(tiles), tiles))
-        return standardized(tiles), drawn.labels
+        return standardized(tiles), labels

@@ -25,17 +25,14 @@ class MoCo(MomentumMethod):
     enter the queue. L is log(K + 1) if all vectors are equal.
 
     The queue has at most as many keys as there are training images outside a batch, because more would be repetitions.
-    Even so the key of an image from the epoch before can be among its negatives, which is rare only on large datasets.
-    The queue starts with random unit vectors, as in the authors' code.
+    Even so, an older key of an image can be among its negatives; this is rare only on large datasets. The queue starts
+    with random unit vectors, as in the authors' code. It stores the label of each key, -1 = unknown. With
+    ``false_negatives: eliminate`` keys of the query's class, also older keys of its image, are not its negatives.
 
-    The queue stores the label of each key, -1 = unknown, as for the random vectors at the start. With
-    ``false_negatives: eliminate`` the keys of the query's class are not its negatives. An older key of its own image
-    is one of them.
+    Each view is a separate batch for batch normalization. Shuffled batch normalization (ShuffleBN), which prevents a
+    query from recognizing its key by the batch statistics, needs several devices.
 
-    Shuffled batch normalization (ShuffleBN), which prevents a query from recognizing its key by the batch statistics,
-    needs several devices. Here each view is a batch of its own.
-
-    Raises ParamsError if a batch is the whole training set, because no image is left for the queue.
+    Raises ParamsError if a batch uses all training images.
     """
 
     num_views = 2
@@ -48,8 +45,8 @@ class MoCo(MomentumMethod):
         size = min(params.queue_size, setting.num_images - setting.batch_size)
         if size < 1:
             raise ParamsError(
-                f"batch_size: {setting.batch_size} uses all {setting.num_images} training images, so that none is left "
-                "for the queue of moco; decrease batch_size"
+                f"the queue of moco needs training images outside a batch, but batch_size: {setting.batch_size} uses "
+                f"all {setting.num_images} of them; decrease batch_size"
             )
         self.temperature, self.symmetric = params.temperature, params.symmetric
         self.eliminates = params.false_negatives == "eliminate"

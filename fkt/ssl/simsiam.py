@@ -16,7 +16,7 @@ class SimSiam(Method):
     """Backbone, projector with normalized output, and predictor; no target network.
 
     L = D(q(z_a), sg(z_b)) / 2 + D(q(z_b), sg(z_a)) / 2 with D the negative cosine (Eq. 4), in [-1, 1]. Each view is a
-    batch of its own for batch normalization, as in the paper's code. The paper keeps the learning rate of the predictor
+    separate batch for batch normalization, as in the paper's code. The paper keeps the learning rate of the predictor
     constant; here it follows the schedule of the other weights.
     """
 

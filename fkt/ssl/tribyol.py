@@ -24,7 +24,7 @@ class TriBYOL(MomentumMethod):
     We could not confirm either when the targets move. Both start as copies of the online network. If both moved in each
     step, they would stay equal, and the second target would add nothing. So the default, ``alternate``, moves them in
     turn, target 1 first. ``both`` and ``shared`` exist for comparison; they have the same loss, and ``shared`` makes
-    one pass less. Each view is a batch of its own for batch normalization.
+    one pass less. Each view is a separate batch for batch normalization.
     """
 
     num_views = 3

@@ -20,7 +20,7 @@ class VICReg(Method):
     def __init__(self, backbone: ResNet, params: VICRegParams, setting: Setting) -> None:
         super().__init__(backbone)
         self.projector = projector(backbone, params, layers=3)
-        self.weights = (params.invariance_weight, params.variance_weight, params.covariance_weight)
+        self.params = params
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. Both views form one batch, also for batch normalization.
@@ -29,7 +29,8 @@ class VICReg(Method):
         of at least 1. A large ``covariance`` is a sign of redundant dimensions.
         """
         features = self.backbone(torch.cat(views.images))  # (2B, D)
-        terms = vicreg(*self.projector(features).chunk(2))
-        invariance, variance, covariance = self.weights
-        loss = invariance * terms.invariance + variance * terms.variance + covariance * terms.covariance
-        return SSLOutput(loss, features, {name: term.detach() for name, term in terms._asdict().items()})
+        invariance, variance, covariance = vicreg(*self.projector(features).chunk(2))
+        loss = self.params.invariance_weight * invariance + self.params.variance_weight * variance
+        loss = loss + self.params.covariance_weight * covariance
+        logs = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        return SSLOutput(loss, features, {name: term.detach() for name, term in logs.items()})

@@ -23,7 +23,7 @@ from fkt.ssl.losses.contrastive import (
     same_class_in_batch,
     sup_con,
 )
-from fkt.ssl.losses.redundancy import STANDARDIZE_EPS, VICRegTerms, barlow_twins, cross_correlation, vicreg
+from fkt.ssl.losses.redundancy import STANDARDIZE_EPS, barlow_twins, cross_correlation, vicreg
 from fkt.ssl.losses.similarity import byol_loss, negative_cosine
 from tests import references_losses as references
 from tests.ssl.harness import LABELS, random_pair
@@ -44,8 +44,9 @@ def redundancy(z_a: Tensor, z_b: Tensor, labels: Tensor) -> Tensor:
     return barlow_twins(cross_correlation(z_a, z_b), 0.005)
 
 
-def weighted(terms: VICRegTerms) -> Tensor:
-    return 25 * terms.invariance + 25 * terms.variance + terms.covariance
+def weighted_vicreg(z_a: Tensor, z_b: Tensor) -> Tensor:
+    invariance, variance, covariance = vicreg(z_a, z_b)
+    return 25 * invariance + 25 * variance + covariance
 
 
 def fixed_codes(scores: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ PAIR_LOSSES: dict[str, Loss] = {
     "supervised": supervised,
     "byol": lambda z_a, z_b, labels: byol_loss(z_a, z_b),
     "barlow_twins": redundancy,
-    "vicreg": lambda z_a, z_b, labels: weighted(vicreg(z_a, z_b)),
+    "vicreg": lambda z_a, z_b, labels: weighted_vicreg(z_a, z_b),
 }
 """Losses of two views and labels."""
 CONTRASTIVE = ("nt_xent", "eliminated", "supervised")
@@ -259,8 +260,8 @@ LIGHTLY: dict[str, tuple[Loss, Any, float]] = {
     "negative_cosine": (negative_cosine, lightly.NegativeCosineSimilarity(), 1.0),
     "byol": (byol_loss, lambda a, b: 2 + 2 * lightly.NegativeCosineSimilarity()(a, b), 1.0),
     "barlow_twins": (lambda a, b: redundancy(a, b, LABELS), lightly.BarlowTwinsLoss(lambda_param=0.005), 1.0),
-    "vicreg with the hinge": (lambda a, b: weighted(vicreg(a, b)), lightly.VICRegLoss(), 0.3),
-    "vicreg without the hinge": (lambda a, b: weighted(vicreg(a, b)), lightly.VICRegLoss(), 3.0),
+    "vicreg with the hinge": (weighted_vicreg, lightly.VICRegLoss(), 0.3),
+    "vicreg without the hinge": (weighted_vicreg, lightly.VICRegLoss(), 3.0),
     "swav": (swapped(0), lightly_swapped(0), 0.5),
     "swav with a queue": (swapped(12), lightly_swapped(12), 0.5),
 }

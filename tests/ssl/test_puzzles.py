@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from fkt.params.methods import TilesParams
-from fkt.ssl.pretext.puzzles import Puzzles, all_permutations, distant_permutations, draw_puzzles
+from fkt.ssl.pretext.puzzles import all_permutations, distant_permutations, draw_puzzles
 from fkt.ssl.pretext.tiles import cut, draw_places, draw_tiles, grayed, projected, standardized, tile_passes
 from tests import references_pretext as references
 from tests.ssl.harness import SETTING, TILES, backbone, build, views
@@ -40,9 +40,9 @@ def is_uniform(counts: Tensor) -> bool:
     return stats.chisquare(counts.tolist()).pvalue > 0.01
 
 
-def from_others(puzzles: Puzzles) -> Tensor:
+def from_others(images: Tensor) -> Tensor:
     """(B, 9) bool: the places with a tile of another image."""
-    return puzzles.images != torch.arange(len(puzzles.images))[:, None]
+    return images != torch.arange(len(images))[:, None]
 
 
 @pytest.mark.parametrize("items", [1, 2, 3, 5])
@@ -145,24 +145,25 @@ def test_foreign_tiles_are_different_random_tiles_of_one_other_image() -> None:
     found, slots = torch.zeros(3), torch.zeros(9)
     partners, others_tiles, labels = torch.zeros(10), torch.zeros(9), torch.zeros(5)
     for seed in range(150):
-        puzzles = draw_puzzles(PERMUTATIONS, 10, 2, generator(seed))
-        foreign = from_others(puzzles)
+        label, images, tiles = draw_puzzles(PERMUTATIONS, 10, 2, generator(seed))
+        foreign = from_others(images)
         found += torch.bincount(foreign.sum(dim=1), minlength=3)
         slots += foreign.sum(dim=0)
-        assert torch.equal(puzzles.tiles[~foreign], PERMUTATIONS[puzzles.labels][~foreign])
+        assert torch.equal(tiles[~foreign], PERMUTATIONS[label][~foreign])
         for i in range(10):
-            images, tiles = puzzles.images[i][foreign[i]], puzzles.tiles[i][foreign[i]]
-            assert len(images.unique()) <= 1 and i not in images and len(tiles.unique()) == len(tiles)
-            partners[(images[:1] - i) % 10] += 1
-            others_tiles[tiles] += 1
-        labels += torch.bincount(puzzles.labels, minlength=5)
+            others, taken = images[i][foreign[i]], tiles[i][foreign[i]]
+            assert len(others.unique()) <= 1 and i not in others and len(taken.unique()) == len(taken)
+            partners[(others[:1] - i) % 10] += 1
+            others_tiles[taken] += 1
+        labels += torch.bincount(label, minlength=5)
     assert all(is_uniform(counts) for counts in (found, slots, partners[1:], others_tiles, labels))
 
 
 @pytest.mark.parametrize(("count", "max_foreign"), [(1, 2), (6, 0)])
 def test_a_single_image_and_a_limit_of_0_keep_their_own_tiles(count: int, max_foreign: int) -> None:
     for seed in range(20):
-        assert not from_others(draw_puzzles(PERMUTATIONS, count, max_foreign, generator(seed))).any()
+        _, images, _ = draw_puzzles(PERMUTATIONS, count, max_foreign, generator(seed))
+        assert not from_others(images).any()
 
 
 def test_nine_tiles_are_counted_by_their_operations() -> None:
@@ -192,9 +193,9 @@ def test_puzzles_are_laid_as_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fkt.ssl.jigsaw_pp.standardized", lambda tiles: tiles)
     method = build("jigsaw_pp")
     laid, labels = method.puzzles(numbered(6), generator(1))
-    drawn = draw_puzzles(method.permutations, 6, 2, generator(1))
-    assert torch.equal(laid[:, :, 0, 0, 0], 10.0 * drawn.images + drawn.tiles)
-    assert torch.equal(labels, drawn.labels)
+    expected, images, tiles = draw_puzzles(method.permutations, 6, 2, generator(1))
+    assert torch.equal(laid[:, :, 0, 0, 0], 10.0 * images + tiles)
+    assert torch.equal(labels, expected)
     assert torch.equal(method.state_dict()["permutations"], distant_permutations(5, 9, 0))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,24 +34,14 @@ def barlow_twins(correlation: Tensor, redundancy_weight: float) -> Tensor:
     return (1 - diagonal).square().sum() + redundancy_weight * off_diagonal(correlation).square().sum()
 
 
-class VICRegTerms(NamedTuple):
-    """The three unweighted terms of VICReg, scalars of at least 0."""
-
-    invariance: Tensor
-    """Mean over images and dimensions of the squared difference of the two views (Eq. 5, divided by D)."""
-    variance: Tensor
-    """Mean over dimensions and views of max(0, 1 - sqrt(Var + 1e-4)) (Eq. 1); 0.99 for constant projections."""
-    covariance: Tensor
-    """Sum over i != j of Cov_ij^2 / D (Eq. 4), summed over the views."""
-
-
 @full_precision
-def vicreg(z_a: Tensor, z_b: Tensor) -> VICRegTerms:
-    """Return the terms of VICReg for two views (arXiv:2105.04906, Sec. 4.1).
+def vicreg(z_a: Tensor, z_b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the unweighted terms of VICReg, scalars of at least 0 (arXiv:2105.04906, Sec. 4.1).
 
-    z_a, z_b: (B, D) projections, B >= 2; row i of each comes from image i. Variances and covariances are divided by
-    B - 1. As in the official code, the invariance is also a mean over the D dimensions, which Eq. 5 sums, and the
-    variance is the mean over the two views, which Eq. 6 sums.
+    Invariance: mean over images and dimensions of the squared difference of the views (Eq. 5, divided by D).
+    Variance: mean over dimensions and views of max(0, 1 - sqrt(Var + 1e-4)) (Eq. 1; Eq. 6 sums the views); 0.99 for
+    constant projections. Covariance: sum over i != j and views of Cov_ij^2 / D (Eq. 4). Both means are those of the
+    official code. z_a, z_b: (B, D) projections, B >= 2; row i of each comes from image i.
     """
     _check(z_a, z_b)
     invariance = F.mse_loss(z_a, z_b)
@@ -61,7 +49,7 @@ def vicreg(z_a: Tensor, z_b: Tensor) -> VICRegTerms:
     covariances = [z.T @ z / (len(z) - 1) for z in centered]  # (D, D)
     hinges = [F.relu(1 - (c.diagonal() + VARIANCE_EPS).sqrt()).mean() for c in covariances]
     redundancies = [off_diagonal(c).square().sum() / len(c) for c in covariances]
-    return VICRegTerms(invariance, (hinges[0] + hinges[1]) / 2, redundancies[0] + redundancies[1])
+    return invariance, (hinges[0] + hinges[1]) / 2, redundancies[0] + redundancies[1]
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -45,24 +44,17 @@ def distant_permutations(count: int, items: int, seed: int) -> Tensor:
     return table[chosen].long()
 
 
-class Puzzles(NamedTuple):
-    """B puzzles of nine tiles. ``tiles[puzzles.images, puzzles.tiles]`` are the tiles (B, 9, ...) in their places."""
-
-    labels: Tensor
-    """(B,) int64, the indices of the permutations."""
-    images: Tensor
-    """(B, 9) int64, the image in the batch from which the tile in each place comes."""
-    tiles: Tensor
-    """(B, 9) int64, the index of the tile in that image."""
-
-
-def draw_puzzles(permutations: Tensor, count: int, max_foreign: int, generator: Generator) -> Puzzles:
+def draw_puzzles(
+    permutations: Tensor, count: int, max_foreign: int, generator: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a permutation for each image, and replace some of its tiles by tiles of another image.
 
     permutations: (P, 9); place j of puzzle p shows tile permutations[p, j]. The number of replaced tiles is uniform in
     0 ... max_foreign, their places are random, and the new tiles are different random tiles of one other image of the
-    batch. A batch of one image keeps its tiles. The label remains the permutation. generator: on the CPU; the result is
-    on the device of the permutations.
+    batch. A batch of one image keeps its tiles. generator: on the CPU.
+
+    Returns labels (B,), the indices of the permutations, and images and tiles (B, 9): place j of puzzle i shows tile
+    tiles[i, j] of image images[i, j]. All are int64 and on the device of the permutations.
     """
     labels = torch.randint(len(permutations), (count,), generator=generator)
     own = torch.arange(count)
@@ -74,4 +66,4 @@ def draw_puzzles(permutations: Tensor, count: int, max_foreign: int, generator: 
     images = torch.where(foreign, other[:, None], own[:, None])
     drawn = (labels, images, foreign, foreign_tiles)
     labels, images, foreign, foreign_tiles = (tensor.to(permutations.device) for tensor in drawn)
-    return Puzzles(labels, images, torch.where(foreign, foreign_tiles, permutations[labels]))
+    return labels, images, torch.where(foreign, foreign_tiles, permutations[labels])
