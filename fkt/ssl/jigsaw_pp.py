@@ -75,7 +75,7 @@ class JigsawPP(Method):
         labels, images, chosen = draw_puzzles(self.permutations, count, params.max_foreign, generator)
         tiles = draw_tiles(view, params.tiles, generator)[images, chosen]
         gray = happens(generator, count, params.gray_probability)
-        project = happens(generator, count, params.projection_probability) & ~gray
+        project = happens(generator, count, params.projection_probability)
         gray, project = (flag.to(view.device).view(-1, 1, 1, 1, 1) for flag in (gray, project))
         tiles = torch.where(gray, grayed(tiles), torch.where(project, projected(tiles), tiles))
         return standardized(tiles), labels

@@ -23,7 +23,7 @@ def test_the_queue_is_limited_by_the_images_outside_a_batch(asked: int, images: 
 
 
 def test_a_batch_of_all_images_is_refused() -> None:
-    with pytest.raises(ParamsError, match="images outside a batch, but batch_size: 8 uses all 8 of them; decrease batch_size"):
+    with pytest.raises(ParamsError, match="outside a batch, but batch_size: 8 uses all 8 of them; decrease"):
         build("moco", replace(SETTING, num_images=8))
 
 

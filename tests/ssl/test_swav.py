@@ -99,6 +99,13 @@ def test_prototypes_are_unit_vectors_and_frozen_for_their_share_of_the_run(optim
         assert moved < 1e-6 if step < 2 else moved > 1e-4, step
 
 
+def test_a_resumed_run_has_the_same_progress() -> None:
+    method, resumed = build("swav"), build("swav")
+    method.after_step(0.7)  # not exact in float32, in which it is saved
+    resumed.load_state_dict(method.state_dict())
+    assert resumed.progress == method.progress
+
+
 def test_the_queue_holds_the_newest_projections_of_each_view() -> None:
     queued = build("swav", queue_size=20, queue_start=1.0)
     seen: list[Tensor] = []
