@@ -1,1 +1,1 @@
-"""Side-by-side measurements against other ways of doing the same and against the machine's limit; no tests."""
+"""Measurements of speed and of what is learned. They are not tests."""

@@ -1,6 +1,6 @@
-"""``python -m bench``: the measurements of speed, one after the other.
+"""``python -m bench``: all measurements of speed, one after the other.
 
-What is learned takes hours to measure, and is asked for by itself: ``python -m bench.learning``.
+``python -m bench.learning`` measures what each method learns. It is not included, because it trains for a long time.
 """
 
 from __future__ import annotations

@@ -1,85 +1,81 @@
-"""``python -m bench.views``: SimCLR views on one core, ours in both engines against torchvision and kornia.
+"""``python -m bench.views``: SimCLR views on one core, with both engines, with torchvision and with kornia.
 
-At 32 px a crop, a flip, color jitter and gray; at 224 px also blur. Every way starts from the same uint8 images in
-memory, ends in normalized float32, and takes turns with the others in one process of one thread. Only the ratios
-mean something: they are what a busy machine changes least.
+The views are a crop, a flip, color jitter and gray; at 224 pixels also blur. All libraries start from the same uint8
+images in memory, return normalized float32, and take turns in one process with one thread. Only the ratios are
+meaningful, because they depend least on the load of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.timing import interleaved
+from bench.harness import JITTER, crop, interleaved
 from fkt.data.meta import Meta
 from fkt.params import Augment
 from fkt.views.pipeline import build_pipeline
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
-STEPS = [
-    {"name": "RandomResizedCrop", "scale": [0.08, 1.0], "ratio": [0.75, 1.3333], "p": 1.0},
-    {"name": "HorizontalFlip", "p": 0.5},
-    {"name": "ColorJitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8},
-    {"name": "ToGray", "p": 0.2},
-]
 BLUR = {"name": "GaussianBlur", "sigma_limit": [0.1, 2.0], "p": 0.5}
-SIZES = {32: (512, STEPS), 224: (16, [*STEPS, BLUR])}
-"""Images a batch, and the steps, for each image size."""
+COUNTS = {32: 512, 224: 16}
+"""Images in a batch for each image size."""
 
 
 def ours(engine: str, size: int, images: Tensor) -> Callable[[], Tensor]:
-    """Return one of our two engines as a function that makes one view of each image; each call with a new key."""
+    """Return a function that makes one view of each image with one of our engines. Each call has a new key."""
+    steps = [crop(0.08), *JITTER, *([BLUR] if size > 32 else [])]
     augment = Augment.model_validate(
-        {"engine": engine, "object_share": 0.0, "good_crops": 1.0, "views": SIZES[size][1], "labelled": []}
+        {"engine": engine, "object_share": 0.0, "good_crops": 1.0, "views": steps, "labelled": []}
     )
     pipeline = build_pipeline(augment.views, augment.engine, Meta("noise", ["0"], size, 3, {}, MEAN, STD))
     calls = iter(range(10**9))
     return lambda: pipeline(images, "bench", next(calls))
 
 
+def torchvision_transforms(size: int = 0, smallest: float = 0.08) -> Callable[[Any], Tensor]:
+    """Return torchvision's transforms of one PIL image, as in most published code. size=0: no augmentation."""
+    from torchvision import transforms as T
+
+    augmentation = [
+        T.RandomResizedCrop(size, (smallest, 1.0)),
+        T.RandomHorizontalFlip(),
+        T.RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
+        T.RandomGrayscale(0.2),
+        *([T.RandomApply([T.GaussianBlur(15, (0.1, 2.0))], 0.5)] if size > 32 else []),
+    ]
+    return T.Compose([*(augmentation if size else []), T.ToTensor(), T.Normalize(MEAN, STD)])
+
+
 def torchvision_pil(size: int, images: Tensor) -> Callable[[], Tensor]:
-    """Return torchvision's transforms on PIL images, one by one, as most published code has them."""
-    from torchvision import transforms
+    """Return a function that makes one view of each image with torchvision, image by image."""
     from torchvision.transforms.functional import to_pil_image
 
-    pictures = [to_pil_image(image) for image in images]
-    steps = [
-        transforms.RandomResizedCrop(size),
-        transforms.RandomHorizontalFlip(),
-        transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
-        transforms.RandomGrayscale(0.2),
-        transforms.ToTensor(),
-        transforms.Normalize(MEAN, STD),
-    ]
-    if size > 32:
-        steps.insert(4, transforms.RandomApply([transforms.GaussianBlur(15, (0.1, 2.0))], 0.5))
-    compose = transforms.Compose(steps)
-    return lambda: torch.stack([compose(picture) for picture in pictures])
+    pictures, transform = [to_pil_image(image) for image in images], torchvision_transforms(size)
+    return lambda: torch.stack([transform(picture) for picture in pictures])
 
 
 def kornia_batched(size: int, images: Tensor) -> Callable[[], Tensor]:
-    """Return kornia's transforms of whole batches."""
-    from kornia import augmentation
+    """Return a function that makes one view of each image with kornia, on the whole batch."""
+    from kornia import augmentation as K
 
-    steps = [
-        augmentation.RandomResizedCrop((size, size), scale=(0.08, 1.0)),
-        augmentation.RandomHorizontalFlip(p=0.5),
-        augmentation.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
-        augmentation.RandomGrayscale(p=0.2),
-        augmentation.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
-    ]
-    if size > 32:
-        steps.insert(4, augmentation.RandomGaussianBlur((15, 15), (0.1, 2.0), p=0.5))
-    sequence = augmentation.AugmentationSequential(*steps)
+    sequence = K.AugmentationSequential(
+        K.RandomResizedCrop((size, size), scale=(0.08, 1.0)),
+        K.RandomHorizontalFlip(p=0.5),
+        K.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+        K.RandomGrayscale(p=0.2),
+        *([K.RandomGaussianBlur((15, 15), (0.1, 2.0), p=0.5)] if size > 32 else []),
+        K.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
+    )
     return lambda: sequence(images.float() / 255)
 
 
 def compare(size: int, rounds: int) -> None:
-    """Print views per second of each way, and how many times ours are as fast."""
-    count = SIZES[size][0]
+    """Print the views per second of each library, and the speed of our engines relative to it."""
+    count = COUNTS[size]
     images = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     ways = {
         "ours, batched": ours("batched", size, images),
@@ -97,8 +93,8 @@ def compare(size: int, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each way; the median counts")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each library; the median is printed")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for side in SIZES:
+    for side in COUNTS:
         compare(side, options.rounds)

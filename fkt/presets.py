@@ -1,131 +1,105 @@
-"""Presets: the values of presets/NAME.yaml laid over params.yaml.
+"""Presets: ``presets/NAME.yaml`` holds the values in which an experiment differs from the default, presets/base.yaml.
 
-A value replaces a value and leaves the comment beside it; a list replaces the whole list, with the preset's comments.
-The text of params.yaml is edited in place: nothing else in it moves, and ``git diff`` shows what the preset did.
+A preset never depends on what params.yaml was before: the result is always the default with the named presets over it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from fkt.check import check_names
 from fkt.core.errors import ParamsError, did_you_mean, unknown_name
 from fkt.core.files import write_text
 from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
 
 PRESETS = Path("presets")
-Entry = tuple[yaml.Node, yaml.Node]
-"""A key and its value, both with their positions in the text."""
+BASE = "base"
+"""The default params.yaml with all of its comments; not a preset itself."""
 
 
-def available(folder: Path = PRESETS) -> dict[str, str]:
-    """Name and one-line description (the first line, a comment) of every preset."""
-    return {
-        path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
-        for path in sorted(folder.glob("*.yaml"))
-    }
+def available() -> dict[str, str]:
+    """Return every preset with its description, the comment in its first line. Raise ParamsError if there are none."""
+    paths = sorted(path for path in PRESETS.glob("*.yaml") if path.stem != BASE)
+    if not paths:
+        raise ParamsError(f"there are no presets here ({PRESETS}/*.yaml); run from the project's root")
+    return {path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ") for path in paths}
 
 
-def apply_presets(names: list[str], path: Path = PARAMS_FILE, folder: Path = PRESETS) -> list[str]:
-    """Merge presets into a params file, and return one line for each key that changed.
+def apply_presets(names: list[str]) -> list[str]:
+    """Write the default with presets over it to params.yaml, and return one line for each key that changed.
 
-    The file is written only if the result describes an experiment; else ParamsError says why it does not.
+    Raise ParamsError, and write nothing, if the result is not a valid experiment.
     """
-    known = available(folder)
-    for name in names:
+    text = laid(names)
+    before, after = dict(flat(read_yaml(PARAMS_FILE))), parse_yaml(text, str(PARAMS_FILE))
+    check_names(parse_params(after, f"{PARAMS_FILE} with {', '.join(names)}"))
+    write_text(PARAMS_FILE, text)
+    changed = [(key, _shown(before.get(key)), _shown(value)) for key, value in flat(after) if before.get(key) != value]
+    return [f"{key}: {was} -> {now if now != was else 'other values'}" for key, was, now in changed]
+
+
+def laid(names: list[str]) -> str:
+    """Return the text of the default params file with presets laid over it, in order; comments are kept."""
+    from ruamel.yaml import YAML
+
+    known = available()
+    content = YAML().load((PRESETS / f"{BASE}.yaml").read_text(encoding="utf-8"))
+    for at, name in enumerate(names):
         if name not in known:
             raise ParamsError(unknown_name("preset", name, known))
-    before = read_yaml(path)
-    text = path.read_text(encoding="utf-8")
-    for name in names:
-        text = merged(text, str(path), folder / f"{name}.yaml")
-    after = parse_yaml(text, str(path))
-    parse_params(after, f"{path} with {', '.join(names)}")
-    write_text(path, text)
-    return changes(before, after)
+        path = PRESETS / f"{name}.yaml"
+        values: Any = read_yaml(path) or {}
+        if at and "dataset" in values:
+            raise ParamsError(f"the preset '{name}' sets the dataset; name it first, and only one such preset")
+        _lay(content, values, YAML().load(path.read_text(encoding="utf-8")), str(path))
+    stream = io.StringIO()
+    YAML().dump(content, stream)
+    return stream.getvalue()
 
 
-def merged(text: str, name: str, preset: Path) -> str:
-    """Return the text of the params file ``name`` with the values of a preset in place of its own."""
-    overlay = read_yaml(preset)
-    if not isinstance(overlay, dict):
-        raise ParamsError(f"{preset} holds no keys; see the other presets for how they look")
-    wanted, present = dict(flat(overlay)), dict(flat(parse_yaml(text, name)))
-    source = preset.read_text(encoding="utf-8")
-    ours = dict(_entries(yaml.compose(text, yaml.SafeLoader)))
-    edits = []
-    for key, entry in _entries(yaml.compose(source, yaml.SafeLoader)):
-        if key not in ours:
-            raise ParamsError(f"{preset}: {name} has no key '{key}'{did_you_mean(key, ours)}")
-        if present[key] != wanted[key]:
-            edits.append(_edit(text, ours[key], source, entry))
-    for start, end, new in sorted(edits, reverse=True):  # from the end, so that earlier positions stay true
-        text = text[:start] + new + text[end:]
-    found = dict(flat(parse_yaml(text, name)))
-    if any(found.get(key) != value for key, value in wanted.items()):
-        raise ParamsError(f"{name} is laid out so that {preset} does not fit in; write each key on a line of its own")
-    return text
-
-
-def changes(before: object, after: object) -> list[str]:
-    """One line ``key: old -> new`` for each value that differs; transforms are shown by their names."""
-    old = dict(flat(before))
-    lines = []
-    for key, value in flat(after):
-        if old.get(key) != value:
-            was, now = _shown(old.get(key)), _shown(value)
-            lines.append(f"{key}: {was} -> {now if now != was else 'other values'}")
-    return lines
-
-
-def flat(content: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield dotted keys and values of nested sections; a list is one value."""
-    if not isinstance(content, dict):
+def flat(content: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and the values of nested sections; a list is one value."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
         yield prefix, content
-        return
-    for key, value in content.items():
-        yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def _entries(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, Entry]]:
-    """The same dotted keys, with the places of keys and values in the text."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for key, value in node.value:
-        dotted = f"{prefix}.{key.value}" if prefix else str(key.value)
-        if isinstance(value, yaml.MappingNode):
-            yield from _entries(value, dotted)
-        else:
-            yield dotted, (key, value)
+def nested(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections that ``flat`` has flattened."""
+    content: dict[str, Any] = {}
+    for name, value in params.items():
+        *path, key = name.split(".")
+        section = content
+        for part in path:
+            section = section.setdefault(part, {})
+        section[key] = value
+    return content
 
 
-def _edit(text: str, ours: Entry, source: str, theirs: Entry) -> tuple[int, int, str]:
-    """Where in ``text`` an entry of a preset goes: start, end and the new text."""
-    (our_key, our_value), (their_key, their_value) = ours, theirs
-    if isinstance(our_value, yaml.ScalarNode) and isinstance(their_value, yaml.ScalarNode):
-        start, end = our_value.start_mark.index, our_value.end_mark.index
-        new = source[their_value.start_mark.index : their_value.end_mark.index] or "null"
-        return start, end, new if end > start else f" {new}"
-    lines = source[their_key.start_mark.index : _end_of_line(source, their_value)].split("\n")
-    shift = our_key.start_mark.column - their_key.start_mark.column
-    moved = [lines[0], *(" " * shift + line if shift >= 0 else line[-shift:] for line in lines[1:])]
-    return our_key.start_mark.index, _end_of_line(text, our_value), "\n".join(moved)
-
-
-def _end_of_line(text: str, node: yaml.Node) -> int:
-    """The end of the last line that holds a value of the node (the node itself ends where the next one begins)."""
-    while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
-        node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
-    end = text.find("\n", node.end_mark.index)
-    return end if end >= 0 else len(text)
+def _lay(section: Any, values: dict[str, Any], commented: Any, source: str, prefix: str = "") -> None:  # noqa: ANN401
+    """Set the values of a preset in a section of ruamel.yaml; ``commented``: the same values with their comments."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in section or isinstance(value, dict) != isinstance(section[key], dict):
+            known = [f"{prefix}{other}" for other in section]
+            raise ParamsError(f"{source}: params.yaml has no key '{name}'{did_you_mean(name, known)}")
+        if isinstance(value, dict):
+            _lay(section[key], value, commented[key], source, f"{name}.")
+        elif section[key] != value:
+            section[key] = value
+            if isinstance(value, list) and key in commented.ca.items:  # the default's comment is about its own list
+                section.ca.items[key] = commented.ca.items[key]
 
 
 def _shown(value: object) -> str:
+    """Return a value as in params.yaml; transforms are shown by their names."""
     if isinstance(value, list):
         return f"[{', '.join(str(item['name']) if isinstance(item, dict) else _shown(item) for item in value)}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

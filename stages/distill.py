@@ -53,7 +53,7 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
     settings, meta, seed, split = session.params.distill, session.meta, session.run.seed, session.train_split
     folder = Run(meta.dataset, TEACHER, seed).model
     teacher, card = load_backbone(folder, session.device)
-    found = features(teacher, split, settings.batch_size, session.device, mean=card.mean, std=card.std)
+    found = features(teacher, split, settings.batch_size, mean=card.mean, std=card.std)
     clusters = cluster(found, settings.clusters, n_init=settings.n_init, max_iter=settings.max_iter, seed=seed)
     image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=session.device)
     start = Start(

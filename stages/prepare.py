@@ -1,6 +1,6 @@
-"""Prepare: raw data become uint8 arrays with train, val and test splits.
+"""Stage prepare: raw data become uint8 arrays with train, val and test splits.
 
-Usage: python -m stages.prepare [DATASET], by default the one that params.yaml is about.
+Usage: python -m stages.prepare [DATASET]; default: ``dataset`` in params.yaml.
 """
 
 import sys
@@ -8,14 +8,14 @@ import sys
 from fkt.core.errors import reported
 from fkt.core.runs import prepared_path, transfer_prepared_path
 from fkt.params import Params, load_params
+from fkt.raw.notes import class_table, printed_notes
 from fkt.raw.prepare import prepare
-from fkt.raw.summary import class_table, remarks
 
 
 def main(params: Params, dataset: str | None = None) -> None:
-    """Prepare a dataset, and print what came of it.
+    """Prepare a dataset, and print a summary.
 
-    A dataset of transfer, which is only probed, has no masks, and is not where prepare.source says.
+    A dataset of transfer.datasets is read from data/raw/<dataset> and has no masks, because it is only probed.
     """
     name, settings = dataset or params.dataset, params.prepare
     target = prepared_path(name)
@@ -23,7 +23,7 @@ def main(params: Params, dataset: str | None = None) -> None:
         target = transfer_prepared_path(name)
         settings = settings.model_copy(update={"source": None, "masks": "none"})
     meta = prepare(name, settings, target)
-    for line in remarks(meta):
+    for line in printed_notes(meta):
         print(f"note: {line}")
     print(class_table(meta))
     print(f"{target}: {meta.num_classes} classes, {meta.image_size} x {meta.image_size} x {meta.channels}")

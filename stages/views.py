@@ -1,4 +1,4 @@
-"""Stage views: draw what the view pipelines make of training images, to judge them by eye before any training.
+"""Stage views: draw the augmented views of some training images, for checking the augmentation by eye before training.
 
 Usage: python -m stages.views
 """
@@ -9,18 +9,21 @@ from fkt.core.errors import reported
 from fkt.core.runs import FIGURES, prepared_path
 from fkt.data.store import load_split
 from fkt.params import Params, load_params
-from fkt.sheet import crops_line, draw_sheet, save_sheet
+from fkt.sheet import draw_sheet, save_sheet
+from fkt.views.geometry import Sampling
+from fkt.views.object_crops import open_object_crops
 
 
 def main(params: Params) -> None:
-    """Write metrics/figures/views.png from the training images alone."""
-    judges = params.augment.object_share > 0
-    split = load_split(prepared_path(params.dataset), "train", with_masks=judges)
-    path = FIGURES / "views.png"
-    save_sheet(path, draw_sheet(split, params.augment))
-    if judges:
-        print(crops_line(split, params.augment))
-    print(f"{path}: {params.dataset}, engine {params.augment.engine}")
+    """Write metrics/figures/views.png from training images."""
+    prepared, augment, path = prepared_path(params.dataset), params.augment, FIGURES / "views.png"
+    split = load_split(prepared, "train")
+    # The examples show the effect of the masks whatever the share of images that training applies them to.
+    crops = open_object_crops(prepared, augment.model_copy(update={"good_crops": 1.0}), seed=0)
+    save_sheet(path, draw_sheet(split, augment, crops))
+    if crops is not None:
+        print(crops.summary(Sampling(augment.views[:1], split.meta.image_size)))
+    print(f"{path}: {params.dataset}, engine {augment.engine}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Tiny image trees in the original layout of each source, for tests; images of a class share a shape and a brightness.
+"""Tiny image trees in the original layout of each source. Images of a class have one shape and one brightness.
 
-The shapes are learnable, so that tests of whole runs can expect more than chance.
+The classes can be learned, so that tests of whole runs can expect more than chance.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fkt.data.meta import SPLITS, Meta, write_meta
+from fkt.params import Prepare, load_params
 from fkt.raw.source import Raw
 
+ROOT = Path(__file__).resolve().parent.parent
 Pixels = NDArray[np.uint8]
 INTEL_CLASSES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 
 
 def class_image(label: int, draw: np.random.Generator, size: int = 32, width: int | None = None) -> Pixels:
-    """Return one image (size, width or size, 3) of a class: its own shape, brightness and tint, at a random place."""
+    """Return one image (size, width or size, 3) of a class, with its shape, brightness and tint at a random place."""
     width = size if width is None else width
     y, x = np.mgrid[0:size, 0:width] / size
     cy, cx = 0.5 + draw.uniform(-0.12, 0.12), width / size * 0.5 + draw.uniform(-0.12, 0.12)
@@ -42,7 +44,7 @@ def class_image(label: int, draw: np.random.Generator, size: int = 32, width: in
 
 
 def save(path: Path, image: Pixels) -> None:
-    """Write an image file, making its folder."""
+    """Write an image file, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
 
@@ -50,7 +52,7 @@ def save(path: Path, image: Pixels) -> None:
 def write_classes(
     root: Path, classes: Sequence[str], per_class: int, *, size: int = 32, suffix: str = ".png", seed: int = 0
 ) -> None:
-    """Write root/<class>/<number><suffix>, of mixed widths."""
+    """Write root/<class>/<number><suffix> with several widths."""
     for label, name in enumerate(classes):
         draw = np.random.default_rng([seed, label])
         for number in range(per_class):
@@ -64,7 +66,7 @@ def write_folder(
     *,
     size: int = 32,
 ) -> None:
-    """Write a tree of class folders: ``parts`` images a class, or one tree for each part with its number."""
+    """Write a tree of class folders with ``parts`` images per class, or one tree per part with its number."""
     if isinstance(parts, int):
         write_classes(root, classes, parts, size=size)
         return
@@ -73,7 +75,7 @@ def write_folder(
 
 
 def write_intel(root: Path, train: int = 10, test: int = 4, *, nested: bool = True, size: int = 32) -> None:
-    """Write Kaggle's intel-image-classification, with its unlabelled seg_pred."""
+    """Write Kaggle's intel-image-classification with its unlabelled seg_pred."""
     for seed, (part, per_class) in enumerate((("seg_train", train), ("seg_test", test))):
         folder = root / part / part if nested else root / part
         write_classes(folder, INTEL_CLASSES, per_class, size=size, suffix=".jpg", seed=seed)
@@ -81,7 +83,7 @@ def write_intel(root: Path, train: int = 10, test: int = 4, *, nested: bool = Tr
 
 
 def fundus_image(grade: int, draw: np.random.Generator, height: int, width: int) -> Pixels:
-    """Return a photograph (height, width, 3): a disc in black, with spots that grow with the grade."""
+    """Return a photograph (height, width, 3): a disc on black, with more spots for a higher grade."""
     y, x = np.mgrid[0:height, 0:width]
     disc = np.hypot(y - height / 2, x - width / 2) < 0.45 * min(height, width)
     image = np.where(disc[..., None], np.array([170.0, 90.0, 40.0]) - 12 * grade, 0.0)
@@ -92,7 +94,7 @@ def fundus_image(grade: int, draw: np.random.Generator, height: int, width: int)
 
 
 def write_aptos(root: Path, per_class: int = 10, *, size: int = 40) -> None:
-    """Write Kaggle's aptos2019-blindness-detection: train.csv, train_images and the ungraded test set."""
+    """Write Kaggle's aptos2019-blindness-detection: train.csv, train_images and a test set without grades."""
     rows = []
     for grade in range(5):
         draw = np.random.default_rng(grade)
@@ -107,7 +109,7 @@ def write_aptos(root: Path, per_class: int = 10, *, size: int = 40) -> None:
 
 
 def write_imagenet100(root: Path, train: int = 8, test: int = 3, *, size: int = 32) -> None:
-    """Write three listed wnids and one that is not on the list."""
+    """Write three listed wnids, and one that is not in the list."""
     wnids = ("n01440764", "n01443537", "n01484850", "n09999999")
     write_classes(root / "train", wnids, train, size=size, suffix=".JPEG")
     write_classes(root / "val", wnids, test, size=size, suffix=".JPEG", seed=1)
@@ -115,7 +117,7 @@ def write_imagenet100(root: Path, train: int = 8, test: int = 3, *, size: int = 
 
 
 def write_odd_files(folder: Path, label: int = 0, size: int = 32) -> list[str]:
-    """Write readable images of unusual kinds (all of one class) into a folder; return their names."""
+    """Write readable images of unusual formats (all of one class) into a folder. Return their names."""
     draw = np.random.default_rng([7, label])
     images = [Image.fromarray(class_image(label, draw, size)) for _ in range(7)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,7 @@ def write_odd_files(folder: Path, label: int = 0, size: int = 32) -> list[str]:
 
 
 def write_broken_files(folder: Path, size: int = 32) -> list[str]:
-    """Write files that are no whole images into a folder; return their names."""
+    """Write files that are not complete images into a folder. Return their names."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "broken_truncated.jpg"
     save(whole, class_image(0, np.random.default_rng(8), size))
@@ -144,14 +146,25 @@ def write_broken_files(folder: Path, size: int = 32) -> list[str]:
 
 
 def stacked(num_classes: int, per_class: int, size: int, seed: int) -> tuple[Pixels, NDArray[np.int64]]:
-    """Return images (N, size, size, 3) and labels (N,), the classes taking turns."""
+    """Return images (N, size, size, 3) and labels (N,) with alternating classes."""
     draw = np.random.default_rng(seed)
     labels = np.tile(np.arange(num_classes), per_class)
     return np.stack([class_image(int(label), draw, size) for label in labels]), labels
 
 
+def prepare_params(source: Path | str, **changes: object) -> Prepare:
+    """Return the shipped prepare section for color images of 16 pixels in a folder, with changes."""
+    changes = {"image_size": 16, "channels": 3, "source": str(source)} | changes
+    return load_params(ROOT / "params.yaml").prepare.model_copy(update=changes)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of each file of a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 def counted(raw: Raw) -> dict[str, list[int]]:
-    """Return the images of each part that has any, for each class."""
+    """Return the number of images of each class, for each part that is not empty."""
     return {
         part: np.bincount(raw.labels[raw.parts == part], minlength=len(raw.classes)).tolist()
         for part in SPLITS
@@ -168,7 +181,7 @@ def write_prepared(
     image_size: int = 16,
     channels: int = 3,
 ) -> Meta:
-    """Write a prepared folder directly, without any raw data: classes c0, c1, ..., shuffled over the rows."""
+    """Write a prepared folder without raw data: classes c0, c1, ... in shuffled rows."""
     sizes = dict(per_class or {"train": 12, "val": 4, "test": 6})
     images, labels = stacked(num_classes, sum(sizes.values()), image_size, 0)
     images = images if channels == 3 else images.mean(axis=3, keepdims=True).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Tiny datasets in the files that torchvision opens; their md5 sums are not its own, so that tests must patch these."""
+"""Tiny datasets in the file formats of torchvision. Tests must replace the md5 sums that torchvision expects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fakes import stacked
 
 
 def write_mnist(root: Path, train: int = 8, test: int = 3, *, kind: str = "MNIST", packed: bool = False) -> list[str]:
-    """Write idx files of 10 classes in torchvision's layout; return the md5 sums of the compressed ones, if packed."""
+    """Write idx files of 10 classes in torchvision's layout. If packed, return the md5 sums of the compressed files."""
     raw, sums = root / kind / "raw", []
     raw.mkdir(parents=True)
     for prefix, per_class, seed in (("train", train, 0), ("t10k", test, 1)):
@@ -32,7 +32,7 @@ def write_mnist(root: Path, train: int = 8, test: int = 3, *, kind: str = "MNIST
 
 
 def write_cifar10(root: Path, per_batch: int = 20) -> dict[str, str]:
-    """Write pickled batches in CIFAR-10's layout; return the md5 sum of each file."""
+    """Write pickled batches in the layout of CIFAR-10. Return the md5 sum of each file."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     names = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
@@ -46,7 +46,7 @@ def write_cifar10(root: Path, per_batch: int = 20) -> dict[str, str]:
 
 
 def write_usps(root: Path, train: int = 6, test: int = 3) -> dict[str, str]:
-    """Write USPS in libsvm's text format; return the md5 sum of each part."""
+    """Write USPS in the text format of libsvm. Return the md5 sum of each part."""
     root.mkdir(parents=True, exist_ok=True)
     sums = {}
     for seed, (part, name, per_class) in enumerate((("train", "usps.bz2", train), ("test", "usps.t.bz2", test))):
@@ -62,7 +62,7 @@ def write_usps(root: Path, train: int = 6, test: int = 3) -> dict[str, str]:
 
 
 def write_svhn(root: Path, train: int = 6, test: int = 3) -> dict[str, str]:
-    """Write SVHN's matlab files, in which the digit 0 has the label 10; return the md5 sum of each part."""
+    """Write the Matlab files of SVHN, where the digit 0 has the label 10. Return the md5 sum of each part."""
     from scipy.io import savemat
 
     root.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def write_svhn(root: Path, train: int = 6, test: int = 3) -> dict[str, str]:
 
 
 def write_stl10(root: Path, train: int = 4, test: int = 2) -> dict[str, str]:
-    """Write the labelled parts of STL-10 (column-major planes, labels from 1); return the md5 sum of each file."""
+    """Write the labelled parts of STL-10 (column-major planes, labels from 1). Return the md5 sum of each file."""
     folder = root / "stl10_binary"
     folder.mkdir(parents=True)
     for seed, (part, per_class) in enumerate((("train", train), ("test", test))):
@@ -87,5 +87,5 @@ def write_stl10(root: Path, train: int = 4, test: int = 2) -> dict[str, str]:
 
 
 def md5(path: Path) -> str:
-    """Return a file's md5 sum."""
+    """Return the md5 sum of a file."""
     return hashlib.md5(path.read_bytes()).hexdigest()

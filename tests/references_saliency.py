@@ -10,7 +10,7 @@ Grid = list[list[float]]
 
 
 def spectral_residual(image: Grid, sigma: float, weakest: float) -> Grid:
-    """Of a square image; weakest: amplitudes below it count as it does in the logarithm."""
+    """Return the spectral residual of a square image. weakest: lower bound of the amplitudes in the logarithm."""
     size = len(image)
     places = list(itertools.product(range(size), repeat=2))
 
@@ -38,7 +38,7 @@ def spectral_residual(image: Grid, sigma: float, weakest: float) -> Grid:
 
 
 def smoothed(image: Grid, sigma: float) -> Grid:
-    """A Gaussian cut off at four deviations, one weight a pixel, normalized; nothing lies outside of the image."""
+    """Return the image after a normalized Gaussian filter, cut off at four deviations, with zeros outside."""
     size, reach = len(image), int(4 * sigma + 0.5)
     weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-reach, reach + 1)]
     total = sum(weights)

@@ -1,67 +1,65 @@
-"""``fkt gather NAME``: finished experiments of a sweep as tables and a figure, beside published figures.
-
-Experiments are found by their parameters, among DVC's experiments of every commit and in the folders named. Those that
-are alike in all that the sweep leaves alone are taken together; others fill what is empty then, which the page tells.
-"""
+"""``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.core.files import write_text
 from fkt.core.runs import METRICS
-from fkt.sweeps.cells import cells_of
-from fkt.sweeps.experiments import read_dvc, read_folder, read_now
-from fkt.sweeps.grid import fill
-from fkt.sweeps.matching import gather
-from fkt.sweeps.page import render
-from fkt.sweeps.spec import SWEEPS, load_sweep
+from fkt.sweeps.experiments import FINISHED, read_experiments
+from fkt.sweeps.spec import COSTS, load_sweep
 
 TABLES = METRICS / "tables"
 
 
-def main(name: str, out: Path = TABLES, folders: Sequence[Path] = (), *, sweeps: Path = SWEEPS) -> list[Path]:
-    """Write NAME.md and NAME.png, and return their paths. Raises UserError where no experiment is there."""
-    sweep = load_sweep(name, sweeps)
-    cells = cells_of(sweep)
-    finished, unfinished = read_dvc(all_commits=True)
-    gathered = gather(cells, [*finished, *map(read_folder, folders)], unfinished, read_now())
-    if not gathered.found:
-        why = "".join(f"\n       {text}" for text in (*gathered.waiting.values(), *gathered.refused))
+def main(name: str, rev: str = "HEAD") -> None:
+    """Write and print the page, and draw its figure. Raise UserError if no experiment has finished."""
+    sweep = load_sweep(name)
+    cells, known = sweep.cells(), read_experiments(rev)
+    found, waiting = {}, []
+    for cell in cells:
+        one = known.get(cell.name)
+        if one is None:
+            waiting.append(f"{cell.name} (missing)")
+        elif wrong := one.differences(cell.settings):
+            waiting.append(f"{cell.name} (left out, because {wrong}; remove it with 'dvc exp remove {cell.name}')")
+        else:
+            found[cell.name] = one
+            waiting += [f"{cell.name} ({one.state})"] if one.state != FINISHED else []
+    notes = (
+        f"{len(waiting)} of {len(cells)} experiments have no results: {', '.join(waiting)}. "
+        f"'fkt sweep {name}' queues those that are missing or have failed; 'dvc queue logs' says why one has failed."
+    )
+    if len(waiting) == len(cells):
         raise UserError(
-            f"no finished experiment has the settings of the sweep '{name}', so there is nothing to gather; "
-            f"'fkt sweep {name}' queues its {len(cells)} experiments{why}"
+            f"nothing to gather. {notes}\n       If they start from another commit (see 'dvc exp list --all-commits'): "
+            f"fkt gather {name} --rev COMMIT"
         )
-    grids = [fill(table, sweep.axes, gathered) for table in sweep.tables]
-    out.mkdir(parents=True, exist_ok=True)
-    figure, page = out / f"{name}.png", out / f"{name}.md"
 
-    from fkt.sweeps.figure import draw  # its imports take longer than all else here
+    from fkt.sweeps.page import add_costs, draw, page, results, section
 
-    has_figure = draw(grids, sweep.title, figure)
-    text = render(sweep, grids, gathered, has_figure=has_figure)
-    write_text(page, text)
-    print(text)
-    return [page, figure] if has_figure else [page]
+    if any(set(table.metrics) & set(COSTS) for table in sweep.tables):
+        for one in found.values():
+            if one.state == FINISHED:
+                add_costs(one)
+    tables = [(table, *results(table, cells, found)) for table in sweep.tables]
+    text = page(sweep, cells, found, [section(*table) for table in tables], notes if waiting else "")
+    if draw(sweep, [frame for _, frame, _ in tables], TABLES / f"{name}.png"):
+        text += f"\n![{sweep.title}]({name}.png)\n"
+    write_text(TABLES / f"{name}.md", text)
+    print(f"{text}\nwritten: {TABLES / name}.md")
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
     """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("gather", help="tabulate and draw a sweep's results", description=__doc__)
+    parser = commands.add_parser("gather", help="tabulate and draw the results of a sweep", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
-    parser.add_argument("--out", type=Path, default=TABLES, help=f"folder of the table and the figure ({TABLES})")
-    parser.add_argument(
-        "--from", dest="folders", type=Path, nargs="+", default=[], metavar="FOLDER",
-        help="folders with params.yaml and metrics/summary.json, of experiments that ran elsewhere",
-    )  # fmt: skip
+    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the page and the figure, and print where they are."""
-    written = main(arguments.name, arguments.out, arguments.folders)
-    print(f"written: {', '.join(map(str, written))}")
+    """Gather a sweep."""
+    main(arguments.name, arguments.rev)

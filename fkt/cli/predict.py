@@ -10,13 +10,13 @@ from typing import Any
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
     """Add the command to the parser of ``fkt``."""
     parser = commands.add_parser("predict", help="classify image files with a trained model", description=__doc__)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a trained model: models/functional/s0")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a model, such as models/functional/s0")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print, for each image, the most probable class, its probability and the runner-up."""
+    """Print, for each image, the two most probable classes and their probabilities."""
     from fkt.evaluation.classify import classify
 
     classes, probabilities = classify(arguments.model, arguments.images)

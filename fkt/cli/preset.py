@@ -1,4 +1,4 @@
-"""``fkt preset [NAME...]``: lay presets over params.yaml, or list them."""
+"""``fkt preset [NAME...]``: write params.yaml from presets, or list them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     """Add the command to the parser of ``fkt``."""
     parser = commands.add_parser(
         "preset",
-        help="set params.yaml up for a dataset (digits, cifar10, folder, ...) or a machine (laptop)",
-        description="Lay presets over params.yaml, in the order given, and print what changed; without a name, list "
-        "the presets.",
+        help="set params.yaml for a dataset (digits, cifar10, folder, ...) or a machine (laptop)",
+        description="Replace params.yaml by the default with these presets over it, in order, and print what changes. "
+        "Without a name, list the presets.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """List the presets, or apply those named."""
-    if not arguments.names:
-        print("fkt preset NAME...  lays these over params.yaml, one after the other:")
-        for name, line in available().items():
-            print(f"  {name:<10} {line}")
+    """List the presets, or apply them."""
+    if arguments.names:
+        lines = apply_presets(arguments.names)
+        print("\n".join(lines) if lines else f"{PARAMS_FILE} has these values already")
         return
-    lines = apply_presets(arguments.names)
-    print("\n".join(lines) if lines else f"{PARAMS_FILE} has all of these values already; nothing changes")
+    print("fkt preset NAME...  replaces params.yaml by the default with these presets over it:")
+    for name, line in available().items():
+        print(f"  {name:<10} {line}")

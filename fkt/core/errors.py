@@ -1,6 +1,6 @@
-"""What a user can have done wrong; each error says the thing, the value and the remedy.
+"""Errors that a user can fix. Each message says what is wrong, what was given, and what to do.
 
-Only these errors are shown without a traceback (see ``reported``): anything else is our own mistake.
+Only these errors are shown without a traceback (see ``reported``); any other error is a mistake in this code.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something that the user can put right; the message is complete as it stands."""
+    """A mistake that the user can fix; the message is complete."""
 
 
 class ParamsError(UserError):
-    """params.yaml does not describe an experiment."""
+    """params.yaml does not describe a valid experiment."""
 
 
 class DatasetNotFound(UserError):
-    """The raw data are not where they are expected."""
+    """The raw data are not in the expected place."""
 
 
 class CorruptData(UserError):
-    """Raw or prepared data cannot be read as what they claim to be."""
+    """Raw or prepared data cannot be read."""
 
 
 class CheckpointError(UserError):
-    """A stored model does not fit what it is loaded into."""
+    """A stored model does not fit its use."""
 
 
 class Diverged(UserError):
@@ -44,17 +44,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence for a name that is in no registry, listing what is."""
+    """Return the message for a name that is not in a table."""
     choices = sorted(known)
     return f"unknown {what} '{name}'; choose from: {', '.join(choices)}{did_you_mean(name, choices)}"
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a UserError into one clear message on standard error and exit status 1.
+    """Turn a UserError into one message on standard error and exit status 1.
 
-    DVC deletes a stage's outputs before it starts the command. Where the command then finds that it cannot go on, they
-    are taken back out of DVC's cache, so that a mistake costs no result.
+    DVC deletes the outputs of a stage before it runs the command. If the command then fails with a UserError, the
+    outputs are restored from DVC's cache, so that a mistake costs no result.
     """
     try:
         yield
@@ -63,14 +63,14 @@ def reported() -> Iterator[None]:
         _restore_outputs()
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:
-        saved = f" ({stop}; the next run goes on from there)" if str(stop) else ""
+        saved = f" ({stop}; the next run resumes there)" if str(stop) else ""
         sys.exit(f"interrupted{saved}; finished stages are kept")
 
 
 def _restore_outputs() -> None:
-    """Check out what the stage that DVC is running last left, if it ever left anything."""
+    """Check out the last outputs of the stage that DVC is running, if it has any."""
     stage = os.environ.get("DVC_STAGE")
     if stage is not None:
         command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", stage]
-        # It fails where nothing was ever made, and then there is nothing to restore.
+        # It fails if the stage never ran; then there is nothing to restore.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own arguments

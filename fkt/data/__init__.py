@@ -1,1 +1,1 @@
-"""Prepared images: the arrays on disk and on the device, their normalization, and keyed randomness."""
+"""Prepared images: arrays on disk and on the device, normalization, and keyed randomness."""

@@ -1,4 +1,4 @@
-"""Keyed randomness: a draw depends on what it is for and on nothing else (no worker, no history)."""
+"""Keyed randomness: a random draw depends on its key alone, not on the worker or on earlier draws."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def key_seed(*key: int | str) -> int:
-    """Return the 63-bit seed that belongs to a key such as ``(seed, "order", epoch)``.
+    """Return the 63-bit seed of a key such as ``(seed, "order", epoch)``.
 
-    numpy takes all of it; torch's generator on the CPU takes the low 32 bits.
+    numpy uses all bits. The CPU generator of torch uses the lower 32 bits.
     """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def keyed_generator(*key: int | str) -> torch.Generator:
-    """Return a CPU generator seeded by a key; on the CPU, so that every device draws the same numbers."""
+    """Return a generator seeded by a key. It is on the CPU, so that every device gets the same numbers."""
     import torch
 
     return torch.Generator().manual_seed(key_seed(*key))
@@ -29,7 +29,7 @@ def keyed_generator(*key: int | str) -> torch.Generator:
 
 @contextmanager
 def seeded(*key: int | str) -> Iterator[None]:
-    """Seed torch's global generator for the block by a key, and restore it afterwards: for fresh weights."""
+    """Seed the global generator of torch by a key for the block, and restore it afterwards. Used for new weights."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

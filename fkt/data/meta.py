@@ -1,4 +1,4 @@
-"""What is known of a prepared dataset besides its arrays: meta.json. Imports no torch."""
+"""The facts about a prepared dataset: meta.json. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of a prepared dataset beside its arrays."""
+    """The facts about a prepared dataset."""
 
     dataset: str
     classes: list[str]
-    """Class names; a label is a position in this list."""
+    """Class names. A label is a position in this list."""
     image_size: int
     channels: int
     counts: dict[str, list[int]]
-    """Images of each class, for each split."""
+    """Number of images of each class, for each split."""
     mean: list[float]
     """Mean of the training images for each channel, in [0, 1]."""
     std: list[float]
-    """Standard deviation of the same, in [0, 1]."""
+    """Standard deviation of the training images for each channel, in [0, 1]."""
     checksums: dict[str, str] = field(default_factory=dict)
     """sha256 of each array file."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What preparation noticed: duplicates, conflicting labels, skipped files, the source's own splits."""
+    """Findings of the preparation: duplicates, conflicting labels, skipped files, the splits of the source."""
 
     @property
     def num_classes(self) -> int:
@@ -41,13 +41,13 @@ class Meta:
 
 
 def load_meta(prepared: Path) -> Meta:
-    """Read meta.json of a prepared folder. Raises CorruptData where it is absent, cut, or of another version."""
+    """Read meta.json of a prepared folder. Raise CorruptData if it is missing, cut short or of another version."""
     path = prepared / "meta.json"
     if not path.is_file():
         raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
     try:
         return Meta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # no JSON, or not these fields
+    except (ValueError, TypeError) as error:  # not JSON, or other fields
         raise CorruptData(
             f"{path} was cut short or written by another version ({error}); run 'dvc repro prepare'"
         ) from error

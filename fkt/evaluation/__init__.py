@@ -1,1 +1,1 @@
-"""What one trained network does with images: predictions, metrics, probes, activation maps."""
+"""Evaluation of one trained network: predictions, metrics, probes, clusters and activation maps."""

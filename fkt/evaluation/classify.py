@@ -1,4 +1,4 @@
-"""A trained classifier used on image files, which are decoded, resized and normalized as the training images were."""
+"""Classification of image files with a stored model. Files are decoded and resized as the training images were."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fkt.core.errors import CorruptData
+from fkt.core.errors import CheckpointError, CorruptData
 from fkt.data.normalize import normalize
-from fkt.models.checkpoint import Card, load_classifier
+from fkt.models.checkpoint import Card, load_model
+from fkt.models.classifier import Classifier
 from fkt.raw.datasets import DATASETS
-from fkt.raw.resize import SquareFit
+from fkt.raw.source import fit_square
 
-BATCH = 32
-"""Images that go through the network at a time, so that a folder of photographs need not fit into memory."""
+BATCH_SIZE = 32
+"""Images in a batch, so that a folder of photographs need not fit into memory."""
 
 
 def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
-    """Return the class names and the probabilities (N, K) float32 of N image files.
+    """Return the class names, and the probabilities (N, K) float32 of N image files.
 
-    Raises CheckpointError for a folder without a model, CorruptData for a file that cannot be read.
+    Raises CheckpointError if the folder has no classifier, and CorruptData if a file cannot be read as an image.
     """
-    model, card = load_classifier(folder)
-    fit, found = SquareFit(card.image_size), []
-    for start in range(0, len(images), BATCH):
-        pixels = np.stack([fit(_decode(path, card)) for path in images[start : start + BATCH]])
+    model, card = load_model(folder)
+    if not isinstance(model, Classifier):
+        raise CheckpointError(f"{folder} has no classifier; use {folder.parent.parent / 'supervised' / folder.name}")
+    found = []
+    for start in range(0, len(images), BATCH_SIZE):
+        batch_files = images[start : start + BATCH_SIZE]
+        pixels = np.stack([fit_square(_decode(path, card), card.image_size) for path in batch_files])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with torch.inference_mode():
             found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))
@@ -36,6 +40,9 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
 
 
 def _decode(path: Path, card: Card) -> NDArray[np.uint8]:
-    if not path.is_file():
-        raise CorruptData(f"{path}: there is no such file; give image files, not folders")
-    return DATASETS[card.dataset].decode(path, card.channels)
+    if path.is_dir():
+        raise CorruptData(f"{path} is a folder; give the image files in it: {path}/*")
+    try:
+        return DATASETS[card.dataset].decode(path, card.channels)
+    except CorruptData as error:
+        raise CorruptData(f"{error}; give the path of an image file, such as a PNG or JPEG file") from error

@@ -1,7 +1,7 @@
-"""Probes of frozen features: weighted kNN and a linear classifier. They see features, never the backbone.
+"""Probes of frozen features: weighted kNN and a linear classifier. They get features and never the backbone.
 
-Both are fitted on all training images with their labels, whatever label budget the run had: they measure how well
-the features separate the classes, not what a user with few labels would get. That is the classifier's own score.
+Both are fitted on all training images with their labels, whatever the label budget of the run. They measure how well
+the features separate the classes. The score of the run's classifier shows what the label budget allows.
 """
 
 from __future__ import annotations
@@ -14,49 +14,41 @@ from fkt.core.eager import eager
 from fkt.params import Evaluate
 
 CHUNK_ELEMENTS = 2**24
-"""Similarities, or votes, that are held at once: 64 MiB or 128 MiB."""
+"""Largest number of similarities (64 MiB) or votes (128 MiB) in memory."""
 TIE = 1e-9
-"""Votes that differ by less than this share are equal: what is left is the order of additions."""
+"""Relative tolerance for equal votes: their sums differ by rounding."""
 RESOLUTION = 1e-7
-"""Relative resolution of float32: a feature that varies less over the training images is constant."""
+"""Relative resolution of float32. A feature whose standard deviation is smaller is constant."""
 
 
 def probe_scores(
     bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, params: Evaluate, num_classes: int
 ) -> dict[str, float]:
-    """Return knn_accuracy and linear_accuracy in [0, 1] of queries (N, D), given the training features (M, D)."""
+    """Return knn_accuracy and linear_accuracy, in [0, 1], of queries (N, D), given the training features (M, D)."""
     knn = knn_predict(bank, bank_labels, queries, params.knn_neighbors, params.knn_temperature, num_classes)
     linear = linear_predict(bank, bank_labels, queries, params.linear_l2, params.linear_iterations, num_classes)
-    return {
-        "knn_accuracy": (knn == labels.to(knn.device)).double().mean().item(),
-        "linear_accuracy": (linear == labels.to(linear.device)).double().mean().item(),
-    }
+    right = {"knn_accuracy": knn == labels.to(knn.device), "linear_accuracy": linear == labels.to(linear.device)}
+    return {name: value.double().mean().item() for name, value in right.items()}
 
 
 @torch.no_grad()
 def knn_predict(
-    bank: Tensor,
-    bank_labels: Tensor,
-    queries: Tensor,
-    neighbors: int,
-    temperature: float,
-    num_classes: int,
-    chunk_elements: int = CHUNK_ELEMENTS,
+    bank: Tensor, bank_labels: Tensor, queries: Tensor, neighbors: int, temperature: float, num_classes: int
 ) -> Tensor:
-    """Weighted k-nearest-neighbor prediction (InstDisc, arXiv:1805.01978, section 3.4).
+    """Predict classes by weighted k-nearest neighbors (InstDisc, arXiv:1805.01978, section 3.4).
 
-    bank: (M, D) features and bank_labels (M,) int64 of the training images; queries: (N, D). On features of length 1,
-    each of the ``neighbors`` nearest by cosine (all M where there are fewer) votes for its class with weight
-    exp(cosine / temperature). Among equal cosines the lowest position in the bank is nearest, and among equal votes
-    the lowest class wins. Returns (N,) int64 on the device of the bank.
+    bank: (M, D) features of the training images. bank_labels: (M,) int64. queries: (N, D).
+    Each of the ``neighbors`` nearest training images (at most M) by cosine similarity votes for its class with the
+    weight exp(cosine / temperature). Of equally near images the first in the bank is nearer. Of classes with equal
+    votes the lowest wins. Returns (N,) int64 on the bank's device.
     """
     bank, queries, bank_labels = F.normalize(bank), F.normalize(queries.to(bank)), bank_labels.to(bank.device)
     neighbors = min(neighbors, len(bank))
-    rows = max(1, chunk_elements // max(len(bank), neighbors * num_classes))
+    rows = max(1, CHUNK_ELEMENTS // max(len(bank), neighbors * num_classes))
     predicted = []
     for chunk in torch.split(queries, rows):
         similarity, index = _nearest(chunk @ bank.T, neighbors)
-        # the largest weight of each query is 1, which leaves the winner as it is and cannot overflow
+        # Relative to the largest similarity: the same winner, and exp cannot overflow.
         weight = ((similarity - similarity[:, :1]).double() / temperature).exp()
         classes = F.one_hot(bank_labels[index], num_classes).double()  # (n, neighbors, K)
         votes = torch.einsum("nk,nkc->nc", weight, classes)
@@ -65,9 +57,9 @@ def knn_predict(
 
 
 def _nearest(similarity: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
-    """Return the largest similarities of each row in descending order, and their positions; ties go to the lowest."""
+    """Return the largest similarities of each row, in descending order, and their positions. The first wins ties."""
     values, index = similarity.topk(neighbors, dim=1)
-    # topk does not say which of several equal values it leaves out; only such rows need the slower stable sort
+    # topk leaves out any of several equal values. Only rows where it does so need the slower stable sort.
     last = values[:, -1:]
     split_ties = (similarity == last).sum(dim=1) > (values == last).sum(dim=1)
     if split_ties.any():
@@ -78,15 +70,18 @@ def _nearest(similarity: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
 def linear_predict(
     train_features: Tensor, train_labels: Tensor, queries: Tensor, l2: float, iterations: int, num_classes: int
 ) -> Tensor:
-    """Prediction of a multinomial logistic regression on frozen features.
+    """Predict classes by multinomial logistic regression on standardized features.
 
-    train_features: (M, D), train_labels: (M,) int64, queries: (N, D). Features are standardized by the mean and
-    deviation of the training ones. The loss is the mean cross-entropy + l2 * ||W||^2, W (K, D) without the bias:
-    scikit-learn's LogisticRegression with C = 1 / (2 * l2 * M). It is convex; full-batch L-BFGS with strong-Wolfe
-    line search goes down from zero for at most ``iterations`` steps. In float64: the end point then agrees to many
-    digits whatever the number of threads, which in float32 it does not. Returns (N,) int64 on the features' device.
+    train_features: (M, D). train_labels: (M,) int64. queries: (N, D). The loss is the mean cross-entropy
+    + l2 * ||W||^2, where W (K, D) excludes the bias. scikit-learn's LogisticRegression minimizes the same with
+    C = 1 / (2 * l2 * M). The optimizer is full-batch L-BFGS with at most ``iterations`` iterations, from zero weights.
+    It computes in float64: in float32 the result would depend on the number of threads.
+    Returns (N,) int64 on the device of train_features.
     """
-    train, rest = _standardized(train_features.detach().double(), queries.to(train_features).detach().double())
+    train = train_features.detach().double()
+    mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
+    std[std <= RESOLUTION * mean.abs()] = 1.0  # a constant feature is only shifted
+    train, rest = (train - mean) / std, (queries.detach().to(train) - mean) / std
     labels = train_labels.to(train.device)
     weight = train.new_zeros(num_classes, train.shape[1], requires_grad=True)
     bias = train.new_zeros(num_classes, requires_grad=True)
@@ -107,10 +102,3 @@ def linear_predict(
 
     optimizer.step(closure)
     return F.linear(rest, weight, bias).detach().argmax(dim=1)
-
-
-def _standardized(train: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-    """Shift and scale both by the training features' mean and deviation; a constant feature is only shifted."""
-    mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
-    std[std <= RESOLUTION * mean.abs()] = 1.0
-    return (train - mean) / std, (queries - mean) / std

@@ -1,1 +1,1 @@
-"""Backbones, the classifier, and how their weights are kept; knows no loss."""
+"""Backbones, the classifier and stored models. Contains no loss."""

@@ -1,7 +1,7 @@
 """Residual networks (arXiv:1512.03385) with torchvision's parameter names, any width, and a stem for small images.
 
-torchvision's own class knows neither a narrow network nor the small stem, and importing it costs each stage two
-seconds; that the networks agree, weight for weight and number for number, is a test.
+torchvision's class has no width and no small stem, and its import takes two seconds in every stage. With the same
+weights, both give the same features.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """The shortcut's projection, where its shape differs from the block's output."""
+    """Return the projection of the shortcut, or None if the block keeps the shape."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
@@ -49,7 +49,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride, as in torchvision's version 1.5) and 1x1 convolutions and a shortcut."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut. The 3x3 convolution has the stride, as in torchvision (v1.5)."""
 
     expansion = 4
 
@@ -75,19 +75,17 @@ class Bottleneck(nn.Module):
 
 @dataclass(frozen=True)
 class Architecture:
-    """Kind and number of the blocks in the four stages of a network."""
+    """Type and number of the blocks in the four stages of a network."""
 
     block: type[BasicBlock | Bottleneck]
     depths: tuple[int, int, int, int]
-    imagenet_weights: str | None
-    """torchvision's name of the ImageNet weights of this network at width 64."""
 
 
 class ResNet(nn.Module):
-    """A residual network without its classifier: images to pooled features."""
+    """A residual network without a classifier: images to pooled features."""
 
     feature_size: int
-    """D, the size of a feature vector: 8 * width, times 4 for bottlenecks."""
+    """D, the size of a feature vector: 8 * width, or 32 * width with bottleneck blocks."""
 
     def __init__(
         self, architecture: Architecture, *, channels: int, width: int, stem: Literal["small", "imagenet"]
@@ -115,7 +113,7 @@ class ResNet(nn.Module):
 
     @property
     def last_convolution(self) -> nn.Conv2d:
-        """The convolution whose output, normalized and added to the shortcut, is the last feature map."""
+        """The last convolution. Its output, after BatchNorm and the shortcut, is the last feature map."""
         block = self.layer4[-1]
         last = block.conv3 if isinstance(block, Bottleneck) else block.conv2
         assert isinstance(last, nn.Conv2d)
@@ -129,22 +127,21 @@ class ResNet(nn.Module):
         return x
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float -> (B, D), averaged over positions."""
+        """(B, C, H, W) float -> (B, D), the mean of the last feature map over positions."""
         return self.feature_map(images).mean(dim=(2, 3))
 
 
 BACKBONES: dict[str, Architecture] = {
-    "resnet10": Architecture(BasicBlock, (1, 1, 1, 1), None),
-    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2), "ResNet18_Weights"),
-    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3), "ResNet34_Weights"),
-    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3), "ResNet50_Weights"),
+    "resnet10": Architecture(BasicBlock, (1, 1, 1, 1)),
+    "resnet18": Architecture(BasicBlock, (2, 2, 2, 2)),
+    "resnet34": Architecture(BasicBlock, (3, 4, 6, 3)),
+    "resnet50": Architecture(Bottleneck, (3, 4, 6, 3)),
 }
 
 
 def build_backbone(model: Model, channels: int) -> ResNet:
-    """Build the backbone of params.yaml with fresh weights, drawn from torch's global generator.
+    """Return a new backbone with random weights from torch's global generator.
 
-    channels: of the images. ImageNet weights are loaded by fkt.training.imagenet, so that only runs that ask for
-    them pay for torchvision.
+    model: the model section of params.yaml. channels: channels of the images.
     """
     return ResNet(BACKBONES[model.backbone], channels=channels, width=model.width, stem=model.stem)

@@ -1,4 +1,4 @@
-"""The classifier that every mode ends in: a backbone and one linear layer, nothing else."""
+"""The classifier that every arm trains: a backbone and one linear layer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fkt.models.backbones import ResNet
 
 
 class Classifier(nn.Module):
-    """Linear classifier on pooled features, the same head in every arm."""
+    """Linear classifier on pooled features."""
 
     def __init__(self, backbone: ResNet, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.feature_size, num_classes)
-        nn.init.normal_(self.head.weight, std=0.01)  # small: the first predictions are close to uniform
+        nn.init.normal_(self.head.weight, std=0.01)  # small, so that the first predictions are almost uniform
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 
 def forward_flops(module: nn.Module, image: Tensor) -> int:
-    """Count the operations of the convolutions and linear layers in one forward pass; a multiply-add is two.
+    """Return the operations of the convolutions and linear layers in one forward pass. A multiply-add counts as two.
 
-    image: (1, C, H, W) on the module's device. torch's own counter, which the tests hold this to, imports torch's
-    compiler (1.2 s).
+    image: (1, C, H, W) on the module's device. torch's own counter gives the same number, but its import takes 1.2 s.
     """
     total = 0
 
@@ -20,10 +20,7 @@ def forward_flops(module: nn.Module, image: Tensor) -> int:
             total += 2 * output.numel() * layer.weight[0].numel()
 
     training = module.training
-    handles = [layer.register_forward_hook(count) for layer in module.modules()]
-    with torch.no_grad():
+    with torch.no_grad(), register_module_forward_hook(count):
         module.eval()(image)
-    for handle in handles:
-        handle.remove()
     module.train(training)
     return total

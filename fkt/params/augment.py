@@ -1,7 +1,7 @@
 """The vocabulary of the view pipelines: albumentations' names and arguments, checked without importing it.
 
-The transforms modelled here are those that the batched engine executes. The albumentations engine takes any
-transform of that library; names outside this vocabulary are checked against the library itself.
+The transforms defined here are those of the batched engine. The albumentations engine takes any transform of that
+library; other names are checked by the library itself.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ UnitRange = Annotated[list[Annotated[float, Field(ge=0, le=1)]], _Pair]
 
 
 class Transform(Section):
-    """One step of a pipeline; ``p`` is the probability that it is applied to an image."""
+    """One step of a pipeline, applied to each image with probability ``p``."""
 
     name: str
     p: Probability
 
     def arguments(self) -> dict[str, Any]:
-        """Everything but the name, with lists as the tuples that albumentations takes."""
+        """Return all fields except the name, with tuples in place of lists, as albumentations takes them."""
         return {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in self.model_dump(exclude={"name"}).items()
@@ -37,7 +37,7 @@ class Transform(Section):
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Transform:
-        for key in type(self).model_fields:  # what Foreign holds beside them has pairs that are no ranges
+        for key in type(self).model_fields:  # the extra fields of Foreign are not checked
             value = getattr(self, key)
             if isinstance(value, list) and len(value) == 2 and value[0] > value[1]:
                 raise ValueError(f"{key} is {value}; give the smaller number first")
@@ -49,7 +49,7 @@ class RandomResizedCrop(Transform):
 
     name: Literal["RandomResizedCrop"]
     scale: ShareRange
-    """Share of the image's area."""
+    """Fraction of the image's area."""
     ratio: PositiveRange
     """Width over height."""
 
@@ -73,7 +73,7 @@ class RandomRotate90(Transform):
 
 
 class Affine(Transform):
-    """Rotation, zoom, shift and shear about the center; what comes in from outside is black."""
+    """Rotation, zoom, shift and shear about the center; pixels from outside the image are black."""
 
     name: Literal["Affine"]
     rotate: Range
@@ -81,14 +81,14 @@ class Affine(Transform):
     scale: PositiveRange
     """1 keeps the size."""
     translate_percent: Annotated[list[Annotated[float, Field(ge=-1, le=1)]], _Pair]
-    """Share of the side, drawn for x and y apart and cut to whole pixels."""
+    """Fraction of the side, drawn separately for x and y and truncated to whole pixels."""
     shear: Annotated[list[Annotated[float, Field(gt=-45, lt=45)]], _Pair]
-    """Degrees, drawn for x and y apart."""
+    """Degrees, drawn separately for x and y."""
 
 
 class ColorJitter(Transform):
-    """Brightness, contrast, saturation and hue, each by a random factor or shift, in random order; one channel has
-    no saturation and no hue."""
+    """Brightness, contrast, saturation and hue, each by a random factor or shift, in random order. Images of one
+    channel have neither saturation nor hue."""
 
     name: Literal["ColorJitter"]
     brightness: NonNegative
@@ -98,7 +98,7 @@ class ColorJitter(Transform):
 
 
 class ToGray(Transform):
-    """Luma in every channel; nothing happens to images of one channel."""
+    """Luma in every channel; no effect on images of one channel."""
 
     name: Literal["ToGray"]
 
@@ -112,7 +112,7 @@ class GaussianBlur(Transform):
 
 
 class Solarize(Transform):
-    """Invert what is at least as bright as the threshold."""
+    """Invert pixels that are at least as bright as the threshold."""
 
     name: Literal["Solarize"]
     threshold_range: UnitRange
@@ -132,7 +132,7 @@ class Erasing(Transform):
 
     name: Literal["Erasing"]
     scale: ShareRange
-    """Share of the image's area."""
+    """Fraction of the image's area."""
     ratio: PositiveRange
     """Width over height."""
 
@@ -163,7 +163,7 @@ BATCHED: dict[str, type[Transform]] = {
 
 
 class Foreign(Transform):
-    """A transform of albumentations outside this vocabulary, with arguments that the library itself judges."""
+    """A transform of albumentations outside this vocabulary; the library checks its arguments."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -194,31 +194,31 @@ class Augment(Section):
     """The view pipelines, the same in every arm."""
 
     engine: Literal["batched", "albumentations"]
-    """batched: whole batches in torch, for small images and GPUs; albumentations: image by image, any transform."""
+    """batched: whole batches in torch, for small images and GPUs. albumentations: image by image, any transform."""
     views: list[AnyTransform]
-    """Of the SSL views."""
+    """Transforms of the SSL views."""
     labelled: list[AnyTransform]
-    """Of the images that cross-entropy sees; empty leaves them as they are."""
+    """Transforms of the images that cross-entropy sees; empty: the plain image."""
 
     object_share: Probability
-    """A crop of the SSL views that holds less than this share of its image's object (by prepare.masks) is drawn anew,
-    ten draws in all; if none holds it, the one that holds most is kept. 0 judges no crop."""
+    """Redraw SSL crops that contain less than this fraction of the object (prepare.masks), ten draws at most; then the
+    crop with the largest fraction is kept. 0 = off."""
     good_crops: Probability
-    """Share of the training images whose crops are judged (EffSSL's per cent of good crops), drawn for each seed."""
+    """Fraction of the training images to which this applies (EffSSL's percentage of good crops), drawn anew for
+    each seed."""
 
     @model_validator(mode="after")
     def _crops_can_be_judged(self) -> Augment:
         crops = [step for step in self.views if isinstance(step, RandomResizedCrop)]
         if self.object_share and self.engine != "batched":
             raise ValueError(
-                f"object_share: {self.object_share} is of engine: batched alone, engine: {self.engine} judges no crop; "
-                "set object_share: 0.0, or engine: batched"
+                f"object_share: {self.object_share} works only with engine: batched, not engine: {self.engine}; set "
+                "object_share: 0.0, or engine: batched"
             )
         if self.object_share and (len(crops) != 1 or self.views[0] is not crops[0]):
             raise ValueError(
-                f"object_share: {self.object_share} judges the crop that views begin with, for masks lie over the "
-                "stored images; make RandomResizedCrop the first step of views and the only one of its name, or set "
-                "object_share: 0.0"
+                f"object_share: {self.object_share} needs views that start with their only RandomResizedCrop, because "
+                "masks fit the stored images; make it the first step of views, or set object_share: 0.0"
             )
         return self
 
@@ -228,7 +228,7 @@ class Augment(Section):
         for step in foreign:
             if self.engine == "batched":
                 raise ValueError(
-                    "only engine: albumentations takes every transform of that library; "
+                    "engine: batched has a part of albumentations' transforms, engine: albumentations has all; "
                     f"{unknown_name('transform of engine: batched', step.name, BATCHED)}"
                 )
             build_foreign(step)
@@ -236,10 +236,10 @@ class Augment(Section):
 
 
 def build_foreign(step: Foreign) -> Any:  # noqa: ANN401 - albumentations is imported late and has no base we name
-    """Build the albumentations transform that a step outside our vocabulary names.
+    """Build an albumentations transform that is not in this vocabulary.
 
-    Raises ValueError where the library has no such transform or refuses its arguments, which it does
-    partly by a warning: here that is an error.
+    Raises ValueError if the library has no such transform, or refuses its arguments. Its warnings about arguments
+    are errors here.
     """
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for updates
     import albumentations

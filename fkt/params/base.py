@@ -1,4 +1,4 @@
-"""The common ground of every params model: frozen, strict, and closed to unknown keys."""
+"""The base of every params model: frozen, strict, and closed to unknown keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+"""In (0, 1)."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+"""In [0, 1]."""
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, Field(ge=2)]
 T = TypeVar("T")
@@ -18,29 +20,21 @@ FalseNegatives = Literal["keep", "eliminate"]
 
 
 class Section(BaseModel):
-    """A params section: immutable, no coercion of types, no unknown keys."""
+    """A section of params.yaml: immutable, no coercion of types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False, allow_inf_nan=False)
 
 
 def distinct(values: list[T]) -> list[T]:
-    """Return a list in which something stands, and nothing twice.
-
-    Raises:
-        ValueError: It is empty, or something stands twice.
-    """
+    """Return a list. Raises ValueError where it is empty, or names something twice."""
     if not values:
         raise ValueError("the list is empty; name at least one")
     return not_twice(values)
 
 
 def not_twice(values: list[T]) -> list[T]:
-    """Return a list in which nothing stands twice.
-
-    Raises:
-        ValueError: Something does.
-    """
+    """Return a list. Raises ValueError where it names something twice."""
     repeated = sorted({str(value) for value in values if values.count(value) > 1})
     if repeated:
-        raise ValueError(f"{', '.join(repeated)} stands more than once; name each once")
+        raise ValueError(f"{', '.join(repeated)} appears more than once; name each once")
     return values

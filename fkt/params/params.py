@@ -1,8 +1,8 @@
-"""All of params.yaml: its sections together, and what must hold between them."""
+"""All of params.yaml: its sections, and the conditions between them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,17 +10,7 @@ from pydantic_core import PydanticCustomError
 from fkt.core.arms import ARMS, MODES, PRETRAINED
 from fkt.params.augment import Augment
 from fkt.params.base import NonNegative, Section, distinct
-from fkt.params.sections import (
-    Budget,
-    Cam,
-    Evaluate,
-    Labels,
-    Model,
-    Prepare,
-    Report,
-    Seed,
-    Transfer,
-)
+from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Seed, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, Joint, Training
 
@@ -37,21 +27,23 @@ def _some_arm(modes: list[str]) -> list[str]:
     return modes
 
 
+Mode = Annotated[str, AfterValidator(_known)]
+
+
 class Params(Section):
     """All of params.yaml."""
 
     dataset: str
     """A name of the table in fkt/raw/datasets.py."""
     ssl_weight: NonNegative = Field(alias="lambda")
-    """lambda in L = L_CE + lambda * L_SSL (arXiv:2304.01354, Eq. 5); 0 leaves the supervised gradient."""
+    """lambda in L = L_CE + lambda * L_SSL (arXiv:2304.01354, Eq. 5); 0: the supervised gradient alone."""
     seeds: Annotated[list[Seed], AfterValidator(distinct)]
-    """Repeats: they set the initialization, the labelled subset, the order and the views, never the test split."""
-    modes: Annotated[list[Annotated[str, AfterValidator(_known)]], AfterValidator(distinct), AfterValidator(_some_arm)]
-    """The arms that are compared, and thereby all that is trained. ``pretrained`` is no arm: it adds probes and
-    class-free maps of the SSL-only backbone."""
+    """Repetitions: each sets the initialization, the labelled subset, the order and the views, never the test split."""
+    modes: Annotated[list[Mode], AfterValidator(distinct), AfterValidator(_some_arm)]
+    """The arms to train, and ``pretrained``: not compared, adds probes and maps of the SSL backbone."""
     selection: Literal["auto", "validation", "last"]
-    """Which epoch is kept: the best on validation images or the last; auto is the last where there are fewer
-    labelled images than validation images, which would be labels through the back door."""
+    """Which epoch is kept: the best on validation images, or the last. auto: the last if there are fewer labelled than
+    validation images, because choosing would use labels that the label budget does not grant."""
     prepare: Prepare
     labels: Labels
     budget: Budget
@@ -81,24 +73,24 @@ class Params(Section):
         return self.model.model_copy(update={"backbone": self.distill.teacher, "width": self.distill.teacher_width})
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> Params:
+    def _sections_fit(self) -> Self:
         if self.cam.images > self.cam.candidates:
             raise ValueError(
                 f"cam.images: {self.cam.images} is more than cam.candidates: {self.cam.candidates}; raise candidates"
             )
         if self.dataset in self.transfer.datasets:
-            raise ValueError(f"transfer.datasets: '{self.dataset}' is what is trained on; name others, or none: []")
+            raise ValueError(f"transfer.datasets: '{self.dataset}' is the training dataset; name others, or none: []")
         if self.augment.object_share and self.prepare.masks == "none":
             raise ValueError(
-                f"augment.object_share: {self.augment.object_share} judges crops by masks of the training images, and "
-                "prepare.masks: none makes none; set prepare.masks: saliency or files"
+                f"augment.object_share: {self.augment.object_share} needs masks of the training images; set "
+                "prepare.masks: saliency or files, or augment.object_share: 0.0"
             )
         if self.model.weights == "imagenet":
             if self.prepare.channels != 3:
-                raise ValueError("model.weights: imagenet need prepare.channels: 3")
+                raise ValueError("model.weights: imagenet needs prepare.channels: 3")
             if "distilled" in self.modes and (self.distill.teacher == "resnet10" or self.distill.teacher_width != 64):
                 raise ValueError(
-                    "model.weights: imagenet are the teacher's too, and need distill.teacher: resnet18, resnet34 or "
+                    "model.weights: imagenet applies to the teacher too; set distill.teacher: resnet18, resnet34 or "
                     "resnet50 and distill.teacher_width: 64"
                 )
         return self

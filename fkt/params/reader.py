@@ -1,7 +1,4 @@
-"""The one reader of params.yaml: strict YAML, strict types, and one clear line for each mistake.
-
-What a mistake is called is in ``messages.py``.
-"""
+"""The one reader of params.yaml: strict YAML, strict types, and one clear line for each mistake."""
 
 from __future__ import annotations
 
@@ -19,37 +16,37 @@ from fkt.params.params import Params
 PARAMS_FILE = Path("params.yaml")
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
-# 010 is 8 and 1:30 is 90 to PyYAML, but 10 and a text to DVC: numbers that two readers read differently are refused
+# PyYAML reads 010 as 8 and 1:30 as 90, DVC as 10 and as text. Numbers that they read differently are refused.
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence, and reads some numbers its own way; here both are errors."""
+    """A YAML loader that refuses duplicate keys, of which PyYAML keeps the last, and ambiguous numbers."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise ParamsError(f"{self.name}: the key at line {line} is no name; write one")
+                raise ParamsError(f"{self.name}: the key at line {line} is not a name; write a name")
             if key.value in seen:
-                raise ParamsError(f"{self.name}: the key '{key.value}' stands twice, again at line {line}; keep one")
+                raise ParamsError(f"{self.name}: the key '{key.value}' appears twice, again at line {line}; keep one")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - whatever stands in the file
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - a value of the file
         try:
             return super().construct_object(node, deep=deep)
-        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # PyYAML's, of dates that are none
+        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:  # PyYAML's errors for invalid dates
             kind, line = node.tag.rpartition(":")[2], node.start_mark.line + 1
             raise ParamsError(
-                f"{self.name}: {node.value!r} at line {line} is no {kind}; correct it, or quote it if it is text"
+                f"{self.name}: {node.value!r} at line {line} is not a valid {kind}; correct it, or put text in quotes"
             ) from error
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
         if not _PLAIN_NUMBER.fullmatch(node.value):
             line = node.start_mark.line + 1
-            raise ParamsError(f"{self.name}: {node.value} at line {line} is no plain decimal number; write it as one")
+            raise ParamsError(f"{self.name}: {node.value} at line {line} is not a plain decimal number; write one")
         is_float = node.tag == "tag:yaml.org,2002:float"
         return self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
 
@@ -59,9 +56,9 @@ for _tag in ("int", "float"):
 
 
 def read_yaml(path: Path) -> object:
-    """Read a YAML file of ours strictly: no key twice, no number that only some readers take for one.
+    """Read a YAML file strictly: no duplicate keys, no ambiguous numbers.
 
-    Raises ParamsError where it is no YAML text.
+    Raises ParamsError if it cannot be read, or is not YAML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -86,19 +83,21 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises ParamsError with one line for each mistake: the key, the value and the remedy.
     """
     if not path.is_file():
-        raise ParamsError(f"{path} is not here; run from the project's root, or restore it with 'git checkout {path}'")
+        raise ParamsError(
+            f"{path} does not exist here; run from the project's root, or restore it with 'git checkout {path}'"
+        )
     return parse_params(read_yaml(path), str(path))
 
 
 def parse_params(content: object, source: str = str(PARAMS_FILE)) -> Params:
     """Check the content of a params file; see load_params."""
     if not isinstance(content, dict):
-        raise ParamsError(f"{source} holds no keys; restore it with 'git checkout {PARAMS_FILE}'")
+        raise ParamsError(f"{source} has no keys; restore it with 'git checkout {PARAMS_FILE}'")
     return parse_section(Params, content, source)
 
 
 def parse_section(model: type[SectionType], content: object, source: str, within: tuple[str, ...] = ()) -> SectionType:
-    """Check the content of one section of a params file, the one that the keys ``within`` lead to; see load_params."""
+    """Check the content of one section of a params file, at the keys ``within``; see load_params."""
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -1,8 +1,8 @@
-"""The sections of params.yaml but for augmentation, SSL and training; no default stands in code: all is in the file."""
+"""The sections of params.yaml except augmentation, SSL and training. No default is in the code: all are in the file."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,35 +17,35 @@ class Prepare(Section):
     """How raw images become arrays and splits."""
 
     source: str | None
-    """Folder of the raw data; null is data/raw/<dataset>."""
+    """Folder of the raw data; empty: data/raw/<dataset>."""
     download: bool
-    """Whether a dataset that torchvision can fetch may be downloaded when it is absent."""
+    """Whether torchvision may download the dataset if it is absent."""
     image_size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the square images in pixels: the shorter side is resized to it, then the center is cut out."""
+    """Side of the square images in pixels: the shorter side is resized to it, then the center is cropped."""
     channels: Literal[1, 3]
-    """1 keeps gray, 3 keeps color."""
+    """1: gray, 3: color."""
     val_fraction: Fraction
-    """Share of each class's training images that is held out for selection."""
+    """Fraction of each class's training images that becomes the validation set."""
     test_fraction: Fraction
-    """Share of each class that becomes the test set, where the source has none of its own."""
+    """Fraction of each class that becomes the test set, if the source has no test set."""
     split_seed: Seed
-    """Seed of the splits; independent of the seeds of the runs, so that all runs share their splits."""
+    """Seed of the splits. It is independent of the seeds of the runs, so that all runs share their splits."""
     limit_per_class: Count | None
-    """Keep at most this many images of a class in each of the source's splits; null keeps all."""
+    """Keep at most this many images of a class in each of the source's splits; empty: keep all."""
     on_corrupt: Literal["error", "skip"]
-    """What to do with files that cannot be read: stop and name them, or leave them out and name them."""
+    """For files that cannot be read: stop and name them, or leave them out and name them."""
     masks: Literal["none", "saliency", "files"]
-    """Where the object of each training image is, for augment.object_share: spectral-residual saliency, or image files
-    in a folder beside the source's, named as that with -masks, each of the same relative path as its image."""
+    """Masks of the object in each training image, for augment.object_share. saliency: computed from the image. files:
+    image files in the folder <source>-masks, at the same relative path as their image."""
 
 
 class Labels(Section):
-    """How many training labels the supervised losses may see, drawn anew for each seed."""
+    """The label budget: how many training labels the supervised losses may see, drawn anew for each seed."""
 
     per_class: Count | None
-    """Labelled training images of each class; null for no such limit."""
+    """Labelled training images of each class; empty: no such limit."""
     fraction: Fraction | None
-    """Labelled share of each class's training images (at least one each); null for no such limit."""
+    """Labelled fraction of each class's training images, at least one image each; empty: no such limit."""
 
     def count(self, available: int) -> int:
         """Return how many images of a class are labelled, given how many training images the class has."""
@@ -56,22 +56,22 @@ class Labels(Section):
         return available
 
     @model_validator(mode="after")
-    def _one_limit(self) -> Labels:
+    def _one_limit(self) -> Self:
         if self.per_class is not None and self.fraction is not None:
-            raise ValueError("per_class and fraction are both set; set one of them to null")
+            raise ValueError("per_class and fraction are both set; leave one of them empty")
         return self
 
 
 class Budget(Section):
-    """What every arm of the comparison may spend."""
+    """The budget of every arm."""
 
     passes: Positive
     """Image passes (forward and backward) through the backbone per training image, for each arm."""
     pretrain_share: Fraction
-    """Share of its passes that an arm with pretraining spends before it sees labels."""
+    """Fraction of its passes that an arm with pretraining spends before it sees labels."""
     checks: Count
-    """How often along a run validation images are scored, a row of the learning curve is written and the epoch
-    that is kept may be chosen."""
+    """How often along a run validation images are scored; each time adds a row to the learning curve, and is a
+    candidate for the weights that are kept."""
 
 
 class Model(Section):
@@ -82,17 +82,17 @@ class Model(Section):
     """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
     corrupt memory at odd batch sizes."""
     stem: Literal["small", "imagenet"]
-    """small: 3x3 convolution, stride 1, no pooling (images up to about 64 px); imagenet: 7x7, stride 2, pooling."""
+    """small: 3x3 convolution, stride 1, no pooling (images up to about 64 px). imagenet: 7x7, stride 2, pooling."""
     weights: Literal["none", "imagenet"]
     """Initial weights of the backbone in every arm."""
 
     @model_validator(mode="after")
-    def _imagenet_weights_fit(self) -> Model:
+    def _imagenet_weights_fit(self) -> Self:
         if self.weights == "imagenet":
             if self.backbone == "resnet10":
-                raise ValueError("weights: imagenet exist for resnet18, resnet34 and resnet50; choose one of them")
+                raise ValueError("weights: imagenet exists for resnet18, resnet34 and resnet50; choose one of them")
             if self.width != 64 or self.stem != "imagenet":
-                raise ValueError("weights: imagenet need width: 64 and stem: imagenet")
+                raise ValueError("weights: imagenet needs width: 64 and stem: imagenet")
         return self
 
 
@@ -101,11 +101,11 @@ class Evaluate(Section):
 
     batch_size: Count
     knn_neighbors: Count
-    """K of the weighted kNN; capped by the number of training images."""
+    """K of the weighted kNN, at most the number of training images."""
     knn_temperature: Positive
     """T in the vote weight exp(similarity / T)."""
     linear_l2: NonNegative
-    """Weight of the squared norm in the linear probe's loss."""
+    """Weight of the squared norm in the loss of the linear probe."""
     linear_iterations: Count
     """L-BFGS iterations of the linear probe."""
     calibration_bins: Count
@@ -113,22 +113,21 @@ class Evaluate(Section):
 
 
 class Transfer(Section):
-    """Where the features of the pretrained backbone are probed beside the dataset that it was trained on."""
+    """Other datasets on which the features of the pretrained backbone are probed."""
 
     datasets: Annotated[list[str], AfterValidator(not_twice)]
-    """Prepared as the ``prepare`` section says, each from data/raw/<name> and without masks; none is no such
-    evaluation."""
+    """Prepared with the settings of ``prepare`` from data/raw/<name>, without masks; empty: no such evaluation."""
 
 
 class Cam(Section):
     """Which activation maps are drawn, and how."""
 
     images: Count
-    """How many test images the figure shows; the same ones in every mode."""
+    """Test images in the figure; the same in every mode."""
     candidates: Count
-    """Test images whose maps are computed; the shown ones are picked among these, hits and misses both."""
+    """Test images whose maps are computed; the figure shows some of them, both right and wrong predictions."""
     method: Literal["auto", "cam", "gradcam", "layercam"]
-    """auto: CAM where the last feature map has min_positions, Grad-CAM on an earlier one where it has not."""
+    """auto: CAM if the last feature map has min_positions, otherwise Grad-CAM on an earlier one."""
     min_positions: Count
     """Smallest side of a feature map that a map may be drawn from."""
     target: Literal["predicted", "true"]
@@ -139,6 +138,6 @@ class Report(Section):
     """How the runs are summarized."""
 
     bootstrap_samples: Annotated[int, Field(ge=100)]
-    """Resamples of test images and seeds behind each interval."""
+    """Resamples of test images and seeds for each interval."""
     confidence: Fraction
     """Level of the intervals; 1 - confidence is the level of the tests."""

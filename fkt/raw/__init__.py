@@ -1,1 +1,1 @@
-"""Raw formats, whatever they are, to prepared arrays: read, check, resize, split; nothing later knows them."""
+"""Raw data of every format to prepared arrays: read, check, resize, split."""

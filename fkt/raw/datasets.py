@@ -1,27 +1,27 @@
-"""The table of raw datasets; each reader lists what is there, and decodes nothing yet."""
+"""The table of raw datasets. A reader lists the images of a dataset and decodes none of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from fkt.core.errors import ParamsError
-from fkt.raw.decode import decode_file
+from fkt.raw.folders import read_folder, read_imagenet100, read_intel
 from fkt.raw.fundus import decode_fundus, read_aptos
-from fkt.raw.source import Pixels, Raw, from_arrays
-from fkt.raw.torchvision_sets import DIGITS, read_cifar, read_mnist, read_stl10, read_svhn, read_usps
-from fkt.raw.trees import read_folder, read_imagenet100, read_intel
+from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
+from fkt.raw.torchvision_sets import DIGITS, read_torchvision
 
 RAW = Path("data") / "raw"
-"""Where raw data are looked for unless prepare.source says otherwise."""
+"""The folder of raw data unless prepare.source is set."""
 
 
 def read_digits(source: Path, download: bool) -> Raw:
-    """Read scikit-learn's digits: 1,797 images of 8 x 8, values 0 to 16 scaled to 0 to 255, without a test set."""
+    """Read scikit-learn's digits: 1,797 images of 8 x 8, values 0 to 16 scaled to 0 to 255, no test set."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -38,21 +38,21 @@ class Dataset:
     is_tree: bool = False
     """Whether each image is a file that is used whole."""
     decode: Callable[[Path, int], Pixels] = decode_file
-    """(file, channels) -> pixels, for images that a trained model is used on."""
+    """(file, channels) -> pixels, for the images that a trained model classifies."""
     embedded: bool = False
-    """Whether it comes with a library, so that there is no folder of raw data."""
+    """Whether the images are part of a library, so that there is no folder of raw data."""
 
 
 DATASETS = {
     "digits": Dataset(read_digits, embedded=True),
-    "cifar10": Dataset(read_cifar("cifar10")),
-    "cifar100": Dataset(read_cifar("cifar100")),
-    "mnist": Dataset(read_mnist("mnist")),
-    "fashion_mnist": Dataset(read_mnist("fashion_mnist")),
-    "kmnist": Dataset(read_mnist("kmnist")),
-    "usps": Dataset(read_usps),
-    "svhn": Dataset(read_svhn),
-    "stl10": Dataset(read_stl10),
+    "cifar10": Dataset(partial(read_torchvision, "cifar10")),
+    "cifar100": Dataset(partial(read_torchvision, "cifar100")),
+    "mnist": Dataset(partial(read_torchvision, "mnist")),
+    "fashion_mnist": Dataset(partial(read_torchvision, "fashion_mnist")),
+    "kmnist": Dataset(partial(read_torchvision, "kmnist")),
+    "usps": Dataset(partial(read_torchvision, "usps")),
+    "svhn": Dataset(partial(read_torchvision, "svhn")),
+    "stl10": Dataset(partial(read_torchvision, "stl10")),
     "intel": Dataset(read_intel, is_tree=True),
     "aptos": Dataset(read_aptos, decode=decode_fundus),
     "imagenet100": Dataset(read_imagenet100, is_tree=True),
@@ -63,20 +63,18 @@ DATASETS = {
 def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
     """List the images of a dataset in ``source`` (None: data/raw/<dataset>).
 
-    Raises DatasetNotFound where the data are absent, CorruptData where they contradict themselves.
+    Raises DatasetNotFound if the data are missing, CorruptData if they contradict each other.
     """
     if DATASETS[dataset].embedded and source is not None:
-        raise ParamsError(f"prepare.source: {dataset} comes with a library and needs no folder; leave it empty")
+        raise ParamsError(f"prepare.source: {source}: {dataset} is part of a library; leave prepare.source empty")
     return DATASETS[dataset].read(source_folder(dataset, source), download)
 
 
 def source_folder(dataset: str, source: str | None) -> Path:
     """Return the folder of a dataset's raw data.
 
-    A queued experiment runs in a copy of what git has, without the raw data. What is not there is looked for in the
-    repository that the experiment was queued in.
+    A queued experiment runs in a copy of the repository without raw data. If the folder does not exist in the copy, the
+    folder in the original repository is used.
     """
     folder = RAW / dataset if source is None else Path(source).expanduser()
-    if folder.exists():
-        return folder
-    return Path(os.environ.get("DVC_ROOT", ".")) / folder  # an absolute folder stays as it is
+    return folder if folder.exists() else Path(os.environ.get("DVC_ROOT", ".")) / folder

@@ -1,111 +1,177 @@
-"""Trees of class folders: what is an image, what is a class, and which part of the source it belongs to."""
+"""Readers of trees of class folders: folder, intel and imagenet100."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.meta import SplitName
-from fkt.raw.decode import decode_file
-from fkt.raw.source import Pixels, Raw
+from fkt.data.meta import SPLITS, SplitName
+from fkt.raw.source import Pixels, Raw, decode_file
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2".split()  # noqa: SIM905
 )
-"""What counts as an image, in lower case; every other file is left out and counted."""
-
+"""Suffixes of image files, in lower case. Other files are ignored and counted."""
+FOLDER_LAYOUT = (
+    "<source>/<class>/<images>, or <source>/train/<class>/<images> with or without test/<class>/ and val/<class>/"
+)
+INTEL_LAYOUT = "<source>/seg_train/seg_train/<class>/<images> and <source>/seg_test/seg_test/<class>/<images>"
+IMAGENET_LAYOUT = (
+    "<source>/train/<wnid>/<images>, <source>/val/<wnid>/<images> and <source>/classes.txt (or imagenet100.txt), "
+    "each line a wnid with or without a name after it; or Kaggle's train.X1 ... train.X4, val.X and Labels.json"
+)
+_PART_NAMES: dict[SplitName, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 _EXAMPLES = 10
 
 
-def visible_folders(folder: Path) -> list[Path]:
-    """Return the sub-folders that are not hidden, sorted by name."""
-    return sorted(
-        (path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name)), key=lambda path: path.name
+def read_folder(source: Path, download: bool) -> Raw:
+    """Read a tree of class folders; see FOLDER_LAYOUT.
+
+    Each folder is a class, and its images may be in subfolders. If the source has a folder train (or training), only
+    train, test (testing) and val (valid, validation) are read. The images in val become the validation split.
+    """
+    _require(source, FOLDER_LAYOUT, "Put your own images there, or set prepare.source to their folder")
+    folders = visible_folders(source)
+    named = {part: [folder for folder in folders if folder.name.lower() in _PART_NAMES[part]] for part in SPLITS}
+    parts = {part: found for part, found in named.items() if found}
+    if "train" not in parts:
+        if folders and len(parts) == len(folders):
+            names = ", ".join(folder.name for folder in folders)
+            raise DatasetNotFound(f"{source} contains {names} but no train folder. Expected: {FOLDER_LAYOUT}")
+        _check_not_parts(source, folders)
+        parts = {"train": [source]}
+    for found in parts.values():
+        if len(found) > 1:
+            raise CorruptData(f"{' and '.join(map(str, found))} are two names of the same part; keep one of them")
+    return _read_classes(source, parts, FOLDER_LAYOUT)
+
+
+def read_intel(source: Path, download: bool) -> Raw:
+    """Read Intel Image Classification: 6 classes, 14,034 training and 3,000 test images. seg_pred has no labels."""
+    where = "Download it from Kaggle, 'puneet6060/intel-image-classification', and unpack it there"
+    _require(source, INTEL_LAYOUT, where)
+    parts: dict[SplitName, list[Path]] = {}
+    names: dict[SplitName, str] = {"train": "seg_train", "test": "seg_test"}
+    for part, name in names.items():
+        folder = source / name
+        _require(folder, INTEL_LAYOUT, where)
+        parts[part] = [folder / name if (folder / name).is_dir() else folder]
+    return _read_classes(source, parts, INTEL_LAYOUT)
+
+
+def read_imagenet100(source: Path, download: bool) -> Raw:
+    """Read the listed classes of ImageNet. The validation images of ImageNet are the test set."""
+    where = "Download ImageNet (image-net.org, ILSVRC2012), or Kaggle's 'ambityga/imagenet100'"
+    _require(source, IMAGENET_LAYOUT, where)
+    listed = _listed_classes(source, where)
+    train, held = (
+        sorted(path for path in source.glob(name) if path.is_dir())
+        or sorted(path for path in source.glob(f"{name}.X*") if path.is_dir())
+        for name in ("train", "val")
     )
-
-
-def is_image(path: Path) -> bool:
-    """Tell by its name whether a file counts as an image."""
-    return not _hidden(path.name) and path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Return all files below a folder outside hidden folders, sorted alike on every platform; links are followed."""
-    return sorted(_walk(folder), key=lambda path: path.as_posix())
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(parent) + os.sep
-        # A link to a folder that holds it would be walked for ever.
-        folders[:] = [
-            name
-            for name in folders
-            if not _hidden(name) and not here.startswith(os.path.realpath(os.path.join(parent, name)) + os.sep)
-        ]
-        yield from (Path(parent, name) for name in names)
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    if not train or not held:
+        part = "validation" if train else "training"
+        raise DatasetNotFound(f"no {part} folder in {source}. Expected: {IMAGENET_LAYOUT}. {where}")
+    for part, folders in (("training", train), ("validation", held)):
+        present = {path.name for folder in folders for path in visible_folders(folder)}
+        if absent := sorted(set(listed) - present):
+            raise CorruptData(
+                f"{len(absent)} of {len(listed)} listed classes have no {part} folder in {source}: "
+                f"{', '.join(absent[:20])}; add the folders, or remove the classes from the list"
+            )
+    return _read_classes(source, {"train": train, "test": held}, IMAGENET_LAYOUT, only=listed)
 
 
 def from_files(
-    root: Path, classes: Sequence[str], files: Sequence[tuple[SplitName, int, Path]], ignored: Sequence[Path]
+    root: Path, classes: Sequence[str], files: Sequence[tuple[SplitName, int, Path]], notes: dict[str, Any]
 ) -> Raw:
-    """Build a Raw of image files: (part, label, path) of each, and what was left out."""
-    names = [path.relative_to(root).as_posix() for _, _, path in files]
+    """Build a Raw of image files: (part, label, path) of each."""
 
     def load(index: int, channels: int) -> Pixels:
         return decode_file(files[index][2], channels)
 
     return Raw(
         classes=list(classes),
-        names=names,
+        names=[path.relative_to(root).as_posix() for _, _, path in files],
         labels=np.array([label for _, label, _ in files], dtype=np.int64),
         parts=np.array([part for part, _, _ in files]),
         load=load,
-        notes=ignored_note(root, ignored, "no images, or in no class folder"),
+        notes=notes,
     )
 
 
 def ignored_note(root: Path, ignored: Sequence[Path], why: str) -> dict[str, Any]:
-    """Return the note on files that were left out: how many, the first of them, and why."""
-    if not ignored:
-        return {}
+    """Return the note on ignored files: their number, the first of them, and the reason."""
     examples = [path.relative_to(root).as_posix() for path in ignored[:_EXAMPLES]]
-    return {"ignored_files": {"count": len(ignored), "examples": examples, "why": why}}
+    return {"ignored_files": {"count": len(ignored), "examples": examples, "why": why}} if ignored else {}
 
 
-def read_classes(
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the subfolders that are not hidden, sorted by name."""
+    found = [path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name)]
+    return sorted(found, key=lambda path: path.name)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(path: Path) -> bool:
+    return not _hidden(path.name) and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """Return all files below a folder except in hidden folders. Links to folders are followed, except in circles."""
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = Path(parent).resolve()
+        visible = [name for name in folders if not _hidden(name)]
+        folders[:] = [name for name in visible if not here.is_relative_to((here / name).resolve())]
+        files += [Path(parent, name) for name in names]
+    return sorted(files, key=lambda path: path.as_posix())  # the same order on every platform
+
+
+def _read_classes(
     root: Path,
     parts: Mapping[SplitName, Sequence[Path]],
     layout: str,
     only: Mapping[str, str] | None = None,
 ) -> Raw:
-    """Read class folders: ``parts`` names, for each part, the folders that hold them. Images may lie deeper down.
+    """Read class folders. parts: the folders that contain them, for each part.
 
-    only: the class folders that are used, with the names that the classes get; None uses all, by their own names.
-    Raises DatasetNotFound where these are no class folders, CorruptData where the parts contradict each other.
+    only: folder name -> class name of the classes that are read; None = all, with their folder names. Raises
+    DatasetNotFound if there are no class folders, CorruptData if the parts do not have the same classes.
     """
-    found = {part: _class_names(folders, only) for part, folders in parts.items()}
+    found = {
+        part: {path.name for folder in folders for path in visible_folders(folder) if not only or path.name in only}
+        for part, folders in parts.items()
+    }
     train = sorted(found["train"])
     if len(train) < 2:
         seen = f"one class folder ('{train[0]}')" if train else "no class folders"
-        hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if len(train) == 1 else ""
-        raise DatasetNotFound(f"{parts['train'][0]} holds {seen}, two or more are needed{hint}. Expected: {layout}")
+        hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if train else ""
+        raise DatasetNotFound(f"{parts['train'][0]} contains {seen}, at least two are needed{hint}. Expected: {layout}")
     for part, names in found.items():
-        if not names:
-            _no_loose_images(parts[part], layout)
+        loose = [folder for folder in parts[part] if any(_is_image(path) for path in folder.iterdir())]
+        if loose and not names:  # otherwise this part would be cut from the training images
+            raise DatasetNotFound(
+                f"{loose[0]} contains images but no class folders; put each image into the folder of its class, or "
+                f"move the images out of the source. Expected: {layout}"
+            )
         if unknown := sorted(names - set(train)):
             raise CorruptData(
-                f"{parts[part][0]} has classes that {parts['train'][0]} has not: {', '.join(unknown)}; "
-                "remove these folders or add training images of them"
+                f"{parts[part][0]} has classes that are missing in {parts['train'][0]}: {', '.join(unknown)}; "
+                "remove these folders, or add training images of these classes"
             )
     files: list[tuple[SplitName, int, Path]] = []
     ignored: list[Path] = []
@@ -113,33 +179,55 @@ def read_classes(
         for folder in folders:
             ignored += sorted(path for path in folder.iterdir() if path.is_file())
             for label, name in enumerate(train):
-                below = files_below(folder / name)
-                files += [(part, label, path) for path in below if is_image(path)]
-                ignored += [path for path in below if not is_image(path)]
-    _no_empty_class(parts["train"][0], train, files)
-    return from_files(root, [only[name] if only else name for name in train], files, ignored)
-
-
-def _class_names(folders: Sequence[Path], only: Mapping[str, str] | None) -> set[str]:
-    names = {path.name for folder in folders for path in visible_folders(folder)}
-    return names if only is None else names & set(only)
-
-
-def _no_loose_images(folders: Sequence[Path], layout: str) -> None:
-    """Refuse a part that has images and no classes: without it, another one would be cut from the training images."""
-    for folder in folders:
-        if any(is_image(path) for path in folder.iterdir()):
-            raise DatasetNotFound(
-                f"{folder} holds images but no class folders, so that nobody knows their classes; put each image into "
-                f"the folder of its class, or move it out of the source. Expected: {layout}"
-            )
-
-
-def _no_empty_class(folder: Path, names: Sequence[str], files: Sequence[tuple[SplitName, int, Path]]) -> None:
+                for path in _files_below(folder / name):
+                    if _is_image(path):
+                        files.append((part, label, path))
+                    else:
+                        ignored.append(path)
     filled = {label for part, label, _ in files if part == "train"}
-    empty = [name for label, name in enumerate(names) if label not in filled]
-    if empty:
+    if empty := [str(parts["train"][0] / name) for label, name in enumerate(train) if label not in filled]:
         raise CorruptData(
-            f"no images in {', '.join(str(folder / name) for name in empty)}; every folder there is taken for a class: "
-            f"add images ({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
+            f"no images in {', '.join(empty)}; every folder there is a class: add images "
+            f"({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
         )
+    notes = ignored_note(root, ignored, "not an image, or not in a class folder")
+    return from_files(root, [only[name] if only else name for name in train], files, notes)
+
+
+def _check_not_parts(source: Path, folders: Sequence[Path]) -> None:
+    """Refuse folders that all contain the same subfolders: these are the classes, and the folders are parts."""
+    inner = [tuple(path.name for path in visible_folders(folder)) for folder in folders]
+    if len(inner) > 1 and len(inner[0]) > 1 and len(set(inner)) == 1:
+        raise DatasetNotFound(
+            f"the folders {', '.join(folder.name for folder in folders)} in {source} all contain the same subfolders "
+            f"({', '.join(inner[0])}), so they are parts of a dataset, not classes; "
+            f"merge them or name them train, test and val. Expected: {FOLDER_LAYOUT}"
+        )
+
+
+def _listed_classes(source: Path, where: str) -> dict[str, str]:
+    """Read wnid -> name from the class list. A class without a name is named by its wnid."""
+    paths = [source / name for name in ("classes.txt", "imagenet100.txt", "Labels.json")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise DatasetNotFound(f"no class list in {source}. Expected: {IMAGENET_LAYOUT}. {where}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorruptData(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    if path.suffix == ".json":
+        try:
+            listed = {str(wnid): str(label) for wnid, label in json.loads(text).items()}
+        except (ValueError, AttributeError) as error:
+            raise CorruptData(f"{path} is not a JSON object of wnid: name ({error}); download it again") from error
+    else:
+        lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and line[0] != "#"]
+        listed = {line[0]: line[-1].strip() for line in lines}
+    names = list(listed.values())
+    twice = {label for label in names if names.count(label) > 1}  # ImageNet has two classes named 'crane'
+    return {wnid: f"{label} ({wnid})" if label in twice else label for wnid, label in listed.items()}
+
+
+def _require(folder: Path, layout: str, where: str) -> None:
+    if not folder.is_dir():
+        raise DatasetNotFound(f"{folder} is not a folder. Expected: {layout}. {where}")

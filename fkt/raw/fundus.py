@@ -1,70 +1,64 @@
-"""APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders cut away."""
+"""APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders removed."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.meta import SplitName
-from fkt.raw.decode import as_channels, decode_file
 from fkt.raw.folders import from_files, ignored_note
-from fkt.raw.source import Pixels, Raw
+from fkt.raw.source import Pixels, Raw, as_channels, decode_file
 
 GRADES = ["No DR", "Mild", "Moderate", "Severe", "Proliferative DR"]
 LAYOUT = "<source>/train.csv (columns id_code, diagnosis) and <source>/train_images/<id_code>.png"
-_WHERE = "Get it from Kaggle, competition 'aptos2019-blindness-detection', and unpack it there"
+_WHERE = "Download it from Kaggle, competition 'aptos2019-blindness-detection', and unpack it there"
 
 _DARK = 10
-"""A pixel whose brightest channel is at most this is border; sensor noise stays below it."""
+"""A pixel is border if its brightest channel is at most this. Sensor noise is lower."""
 _SPECK = 0.01
-"""A row or column belongs to the disc if more than this share of it is bright; single hot pixels do not count."""
+"""A row or column belongs to the disc if more than this share of it is bright. Single hot pixels do not count."""
 _LEAST = 0.1
-"""A box of less than this share of the image is no disc: the photograph is too dark to tell, and is kept whole."""
+"""A box of less than this share of the image is not the disc: the photograph is too dark, and is not cropped."""
 
 
 def read_aptos(source: Path, download: bool) -> Raw:
-    """Read the 3,662 graded photographs of APTOS 2019; Kaggle hides the grades of its test images.
+    """Read the 3,662 graded photographs of APTOS 2019. The grades of the test images are not public.
 
-    The black border around the disc (see crop_black_border) is cut away on loading: it differs between cameras,
-    and cameras between clinics, so that its width tells of the grade without showing the eye.
+    The black border around the disc is removed (see crop_black_border). Its width differs between cameras, and cameras
+    differ between clinics, so that a network could guess the grade from the border without the eye.
     """
     table = source / "train.csv"
     if not table.is_file() or not (source / "train_images").is_dir():
         raise DatasetNotFound(f"APTOS 2019 is not in {source}. Expected: {LAYOUT}. {_WHERE}")
-    grades = _grades(table)
     files: list[tuple[SplitName, int, Path]] = [
-        ("train", grade, source / "train_images" / f"{name}.png") for name, grade in sorted(grades.items())
+        ("train", grade, source / "train_images" / f"{name}.png") for name, grade in sorted(_grades(table).items())
     ]
-    if not any(path.is_file() for _, _, path in files):
-        raise DatasetNotFound(f"none of the {len(files)} images of {table} is there. Expected: {LAYOUT}. {_WHERE}")
-    wanted = {path for _, _, path in files}
-    others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in wanted)
-    raw = from_files(source, GRADES, files, [])
+    listed = {path for _, _, path in files}
+    if not any(path.is_file() for path in listed):
+        raise DatasetNotFound(f"none of the {len(files)} images in {table} exists. Expected: {LAYOUT}. {_WHERE}")
+    others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in listed)
 
     def load(index: int, channels: int) -> Pixels:
         return decode_fundus(files[index][2], channels)
 
-    return Raw(
-        raw.classes, raw.names, raw.labels, raw.parts, load, ignored_note(source, others, f"not listed in {table.name}")
-    )
+    raw = from_files(source, GRADES, files, ignored_note(source, others, f"not listed in {table.name}"))
+    return replace(raw, load=load)
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:
-    """Decode a fundus photograph to (H, W, channels) uint8 without its black border; see decode_file.
-
-    The border is looked for in color, whatever the channels.
-    """
+    """Decode a fundus photograph to (H, W, channels) uint8 without its black border; see decode_file."""
     return as_channels(crop_black_border(decode_file(path, 3)), channels)
 
 
 def crop_black_border(image: Pixels) -> Pixels:
-    """Cut an RGB fundus photograph (H, W, 3) uint8 down to the bounding box of its disc; a view, not a copy.
+    """Crop an RGB fundus photograph (H, W, 3) uint8 to the bounding box of its disc.
 
-    The box holds every row and column of which more than 1 % is brighter than 10 in some channel. A photograph
-    whose box would be less than a tenth of it is returned whole.
+    The box contains every row and column of which more than 1 % is brighter than 10 in some channel. A photograph whose
+    box would be less than a tenth of it is not cropped. Returns a view, not a copy.
     """
     bright = image.max(axis=2) > _DARK
     rows = np.flatnonzero(bright.mean(axis=1) > _SPECK)
@@ -76,7 +70,7 @@ def crop_black_border(image: Pixels) -> Pixels:
 
 
 def _grades(table: Path) -> dict[str, int]:
-    """Read id -> grade, accounting for every line."""
+    """Read id -> grade, and check every line."""
     grades: dict[str, int] = {}
     with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
@@ -91,5 +85,5 @@ def _grades(table: Path) -> dict[str, int]:
             if grades.setdefault(name, int(text)) != int(text):
                 raise CorruptData(f"{table}, line {reader.line_num}: id_code '{name}' has two grades; keep one")
     if not grades:
-        raise CorruptData(f"{table} lists no images; get it again. {_WHERE}")
+        raise CorruptData(f"{table} lists no images; download it again. {_WHERE}")
     return grades

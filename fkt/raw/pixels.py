@@ -1,55 +1,48 @@
-"""Many raw images as one array: decoded by several threads, and added up exactly."""
+"""Many raw images as one array: decoded in threads, and summed exactly."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from fkt.core.hardware import requested_workers, usable_cores
-from fkt.raw.decode import Unreadable
-from fkt.raw.resize import SquareFit
-from fkt.raw.source import Pixels, Raw
+from fkt.raw.source import Pixels, Raw, Unreadable, fit_square
 from fkt.raw.splits import Ints
 
-T = TypeVar("T")
-
 STD_FLOOR = 1.0 / 255.0
-"""Deviation given to a channel that varies less than one gray level: it is divided by later and must not be 0."""
+"""The least deviation of a channel. Images are divided by it, so it must not be 0."""
 CHUNK_BYTES = 2**27
-"""Memory for what is handled at a time where the whole array need not fit."""
+"""Memory for one chunk of an array that need not fit into memory."""
 
 _BATCH = 32
-_MOST_WORKERS = 8
-_PLAIN_SECONDS = 10.0
+_MAX_WORKERS = 8
 
 
 def decode_workers() -> int:
-    """Return the number of decoding threads: FKT_WORKERS, or one per processor up to 8; it changes no result."""
-    asked = requested_workers()
-    return min(usable_cores(), _MOST_WORKERS) if asked is None else max(1, asked)
+    """Return the number of decoding threads: FKT_WORKERS, or one per core up to 8. It does not change any result."""
+    requested = requested_workers()
+    return min(usable_cores(), _MAX_WORKERS) if requested is None else max(1, requested)
 
 
 def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], dict[int, str]]:
-    """Fill rows (N, S, S, C) with the images at positions (N,) of a source, resized and cropped to S.
+    """Write the images at positions (N,) of a source into rows (N, S, S, C), resized and cropped to S.
 
-    Returns the content digest of every row, and row -> reason for those that could not be read (left as they are).
-    Threads do it: pillow and OpenCV let go of the interpreter while they work.
+    Returns the content digest of every row, and row -> reason for unreadable images, whose rows are not written.
+    pillow and OpenCV release the interpreter lock, so threads help.
     """
-    fit, channels = SquareFit(rows.shape[1]), rows.shape[3]
+    size, channels = rows.shape[1], rows.shape[3]
 
     def decode(batch: range) -> tuple[list[bytes], dict[int, str]]:
         digests, failures = [], {}
         for row in batch:
             try:
-                rows[row] = fit(raw.load(int(positions[row]), channels))
+                rows[row] = fit_square(raw.load(int(positions[row]), channels), size)
             except Unreadable as error:
                 failures[row] = error.reason
             digests.append(hashlib.blake2b(rows[row].tobytes(), digest_size=16).digest())
@@ -58,55 +51,44 @@ def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], d
     batches = [range(start, min(start + _BATCH, len(rows))) for start in range(0, len(rows), _BATCH)]
     digests: list[bytes] = []
     failures: dict[int, str] = {}
+    seconds = 0.1 if sys.stderr.isatty() else 10  # in a log file, few lines
     pool = ThreadPoolExecutor(decode_workers())
     try:
-        for some, failed in _with_progress(pool.map(decode, batches), len(rows)):
-            digests += some
-            failures |= failed
+        with tqdm(total=len(rows), desc="prepare", unit="image", mininterval=seconds, delay=seconds) as bar:
+            for batch, (some, failed) in zip(batches, pool.map(decode, batches), strict=True):
+                digests += some
+                failures |= failed
+                bar.update(len(batch))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return digests, failures
 
 
-def _with_progress(items: Iterator[T], num_images: int) -> Iterator[T]:
-    """Pass items (batches of images) on, with a bar on a terminal and a plain line every 10 s elsewhere."""
-    bar = tqdm(total=num_images, desc="prepare", unit="image", disable=not sys.stderr.isatty())
-    done, last = 0, time.monotonic()
-    with bar:
-        for item in items:
-            yield item
-            bar.update(min(_BATCH, num_images - done))
-            done = min(done + _BATCH, num_images)
-            if bar.disable and time.monotonic() - last > _PLAIN_SECONDS:
-                last = time.monotonic()
-                print(f"prepare: {done} of {num_images} images", file=sys.stderr, flush=True)
-
-
 def chunks(images: Pixels, count: int, bytes_each: int = 1) -> Iterator[slice]:
-    """Yield 0 ... count - 1 in slices, each of as many images of (N, ...) as CHUNK_BYTES allows, but at least one.
+    """Yield 0 ... count - 1 in slices, each of as many images (N, ...) as CHUNK_BYTES allows, but at least one.
 
-    bytes_each: the memory that is needed for each value of an image.
+    bytes_each: memory needed per value of an image.
     """
     step = max(1, CHUNK_BYTES // (bytes_each * math.prod(images.shape[1:])))
     yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def mean_and_std(images: Pixels, index: Ints) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation (of the population) in [0, 1] of each channel of the images at ``index``.
+    """Return the mean and the population standard deviation in [0, 1] of each channel of the images at ``index``.
 
-    images: (N, H, W, C) uint8, read in chunks. The sums are whole numbers, so that neither the order nor the size
-    of the chunks changes a digit. The deviation is at least STD_FLOOR.
+    images: (N, H, W, C) uint8, read in chunks. The sums are whole numbers, so that the order and the size of the chunks
+    do not change a digit. The deviation is at least STD_FLOOR.
     """
     channels = images.shape[3]
-    total, squares = np.zeros(channels, dtype=np.int64), np.zeros(channels, dtype=np.int64)
-    for rows in chunks(images, len(index), bytes_each=9):  # an integer beside each value of a channel
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    for rows in chunks(images, len(index), bytes_each=9):  # bincount needs 8 more bytes for each value of a channel
         values = images[index[rows]].reshape(-1, channels)
-        for channel in range(channels):
-            counts = np.bincount(values[:, channel], minlength=256)
-            total[channel] += counts @ np.arange(256)
-            squares[channel] += counts @ np.arange(256) ** 2
-    count = len(index) * images.shape[1] * images.shape[2]
-    mean = [int(value) / (255 * count) for value in total]
-    # Python's whole numbers have no limit; the difference loses no digit before the root.
-    spread = [count * int(square) - int(value) ** 2 for square, value in zip(squares, total, strict=True)]
-    return mean, [max(math.sqrt(value) / (255 * count), STD_FLOOR) for value in spread]
+        counts += [np.bincount(values[:, channel], minlength=256) for channel in range(channels)]
+    count = int(counts[0].sum())
+    mean, std = [], []
+    for numbers in counts.tolist():  # Python's whole numbers have no limit, so that the difference is exact
+        total = sum(value * number for value, number in enumerate(numbers))
+        squares = sum(value**2 * number for value, number in enumerate(numbers))
+        mean.append(total / (255 * count))
+        std.append(max(math.sqrt(count * squares - total**2) / (255 * count), STD_FLOOR))
+    return mean, std

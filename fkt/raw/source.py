@@ -1,36 +1,50 @@
-"""Raw images as every reader hands them over: listed and labelled, not yet decoded."""
+"""Raw images: the list that every reader returns, the decoding of image files, and resizing to squares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fkt.core.errors import CorruptData
 from fkt.data.meta import SplitName
-from fkt.raw.decode import as_channels
 
 Pixels = NDArray[np.uint8]
+
+_MODES = {1: "L", 3: "RGB"}
+_MAX_RATIO = 8
+
+
+class Unreadable(CorruptData):
+    """One image file cannot be decoded."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """reason: one line without the path, so that it is the same on every machine."""
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class Raw:
-    """The N images of a source; an image is read only when ``load`` is called for it."""
+    """The N images of a source. An image is read only if ``load`` is called for it."""
 
     classes: list[str]
-    """Class names; a label is a position in this list."""
+    """Class names. A label is a position in this list."""
     names: Sequence[str]
-    """(N,) what an image is called in reports: a path relative to the source, or part and number."""
+    """(N,) names of the images in reports: a path relative to the source, or part and number."""
     labels: NDArray[np.int64]
     """(N,)."""
     parts: NDArray[np.str_]
-    """(N,) which of the source's own splits an image belongs to: train, val or test."""
+    """(N,) the part of the source that an image belongs to: train, val or test."""
     load: Callable[[int, int], Pixels]
-    """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Called from several threads."""
+    """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What reading noticed."""
+    """Findings of the reader, for meta.json."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -38,7 +52,7 @@ class Raw:
 
 
 def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels, NDArray[Any]]]) -> Raw:
-    """Build a Raw from one (images, labels) pair for each part; images (N, H, W) or (N, H, W, 3) uint8."""
+    """Build a Raw from one (images, labels) pair for each part; images: (N, H, W) or (N, H, W, 3) uint8."""
     where = [(images, position) for images, _ in arrays.values() for position in range(len(images))]
 
     def load(index: int, channels: int) -> Pixels:
@@ -52,3 +66,86 @@ def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels,
         parts=np.repeat(list(arrays), [len(images) for images, _ in arrays.values()]),
         load=load,
     )
+
+
+def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
+    """Decode an image file to (H, W, channels) uint8, rotated as its EXIF tag says.
+
+    channels: 3 = RGB, 1 = luma (ITU-R BT.601). background: color behind transparent pixels; white keeps black line art
+    visible. Values of 16 bits are scaled from the whole 16-bit range and not clipped (gray as v / 257, rounded; for
+    color images pillow returns the high byte). Floating-point images are in [0, 1], or in [0, 255] if a value is above
+    1. Of several frames or pages, the first is used. Embedded color profiles are ignored.
+
+    Raises Unreadable for a file that is missing, empty, truncated, not an image, of an unknown value range, or so large
+    that pillow takes it for a decompression bomb.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()  # read the whole file, so that a truncated file fails here
+            return as_channels(_eight_bit(ImageOps.exif_transpose(image), background), channels)
+    except Exception as error:  # pillow's decoders raise errors of many types for damaged files
+        raise Unreadable(path, _reason(path, error)) from error
+
+
+def as_channels(image: Image.Image | Pixels, channels: int) -> Pixels:
+    """Convert an 8-bit image, or pixels (H, W) or (H, W, 3), to (H, W, channels) uint8; see decode_file."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(np.ascontiguousarray(image))
+    pixels = np.asarray(picture.convert(_MODES[channels]))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _eight_bit(image: Image.Image, background: str) -> Image.Image:
+    """Convert any mode of pillow to L or RGB. The conversion in pillow clips values of more than 8 bits."""
+    if image.mode.startswith("I"):  # I;16 in all byte orders; I if an older pillow opened 16 bits as 32 bits
+        return Image.fromarray(_scaled(np.asarray(image).astype(np.float64), 65535.0))
+    if image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray(_scaled(values, 1.0 if values.max() <= 1.0 else 255.0))
+    if image.has_transparency_data:
+        color = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", color.size, background), color).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _scaled(values: NDArray[np.float64], top: float) -> Pixels:
+    """Scale [0, top] to [0, 255]. Raise ValueError for values outside of that range."""
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0.0 and high <= top):  # in this form, nan fails as well
+        raise ValueError(f"unknown value range: {low:g} to {high:g}; convert the image to 8 bits")
+    return np.floor(values * (255.0 / top) + 0.5).astype(np.uint8)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    if isinstance(error, PermissionError):
+        return "no permission to read the file"
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or a format that pillow cannot read"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(str(path), path.name)
+
+
+def fit_square(image: Pixels, size: int) -> Pixels:
+    """Resize the shorter side to ``size``, then cut out the center: (H, W, C) to (size, size, C).
+
+    Shrinking averages over areas, enlarging is bilinear.
+    """
+    shorter = min(image.shape[:2])
+    if image.shape[:2] == (size, size):
+        return image
+    import cv2
+
+    image = _center(image, _MAX_RATIO * shorter)  # a very long image could exceed the memory when resized
+    scale = size / shorter
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return _center(resized.reshape(height, width, -1).astype(np.uint8), size)
+
+
+def _center(image: Pixels, limit: int) -> Pixels:
+    """Cut out the center, at most ``limit`` pixels high and wide."""
+    top, left = (max(0, (side - limit) // 2) for side in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + limit, left : left + limit])

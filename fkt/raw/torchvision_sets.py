@@ -1,84 +1,144 @@
-"""Readers of the datasets that torchvision knows, one function each."""
+"""The datasets that torchvision can read: their files are found, downloaded on request, verified and then opened.
+
+The source is the folder that torchvision calls ``root``, or a folder of its layout inside ``root``. Pickles (CIFAR) are
+opened only after the md5 sums of all files were found correct.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fkt.raw.source import Pixels, Raw
-from fkt.raw.torchvision_files import Layout, read_torchvision
+from fkt.core.errors import CorruptData, DatasetNotFound
+from fkt.data.meta import SplitName
+from fkt.raw.source import Pixels, Raw, from_arrays
 
-DIGITS = [str(digit) for digit in range(10)]
-STL10_CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
-
-
-def read_cifar(name: Literal["cifar10", "cifar100"]) -> Callable[[Path, bool], Raw]:
-    """Return the reader of CIFAR-10 or CIFAR-100 (50,000 + 10,000 images of 32 x 32)."""
-
-    def read(source: Path, download: bool) -> Raw:
-        from torchvision import datasets
-
-        kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
-        folder = kind.base_folder
-        files = [(f"{folder}/{file}", md5) for file, md5 in (*kind.train_list, *kind.test_list)]
-        files.append((f"{folder}/{kind.meta['filename']}", kind.meta["md5"]))
-        layout = Layout(lambda root, part, fetch: kind(root, train=part == "train", download=fetch), files, [])
-        return read_torchvision(name, layout, source, download, lambda data: data.data, lambda data: data.classes)
-
-    return read
+DIGITS = tuple("0123456789")
+STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-def read_mnist(name: Literal["mnist", "fashion_mnist", "kmnist"]) -> Callable[[Path, bool], Raw]:
-    """Return the reader of MNIST or one of its kin (60,000 + 10,000 images of 28 x 28).
+@dataclass(frozen=True)
+class Layout:
+    """The files of a dataset, and how torchvision opens it."""
 
-    torchvision knows the md5 sums of the compressed files alone: they are checked wherever it unpacks them.
+    kind: Any
+    """torchvision's class of the dataset."""
+    files: Sequence[tuple[str, str | None]]
+    """Path below the root and md5 sum, or None if torchvision does not know the sum."""
+    pixels: Callable[[Any], Pixels] = lambda data: data.data
+    """torchvision's dataset -> images (N, H, W) or (N, H, W, 3)."""
+    classes: Sequence[str] | None = DIGITS
+    """None: torchvision's names."""
+    packed: Sequence[tuple[str, str]] = ()
+    """Compressed files, as in ``files``. If all of them are there, torchvision unpacks them without the network."""
+    has_split: bool = False
+    """Whether the argument of ``kind`` is split="train" or "test", and not train=True or False."""
+
+    def open(self, root: Path, part: SplitName, download: bool) -> Any:  # noqa: ANN401 - torchvision ships no types
+        """Return torchvision's dataset of a part."""
+        argument = {"split": part} if self.has_split else {"train": part == "train"}
+        return self.kind(root, download=download, **argument)
+
+
+def read_torchvision(name: str, source: Path, download: bool) -> Raw:
+    """Read the train and test part of a dataset.
+
+    Raises DatasetNotFound for missing files, CorruptData for files that torchvision does not know or cannot read.
     """
+    layout = _layout(name)
+    root = _root(source, layout)
+    unpack = bool(layout.packed) and bool(_missing(root, layout)) and not _wrong(root, layout.packed)
+    if download or unpack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            layout.open(root, "train", True)
+            layout.open(root, "test", True)
+        except (RuntimeError, OSError) as error:
+            raise DatasetNotFound(
+                f"{name} could not be downloaded to {root} ({error}); try again, or put its files there: "
+                f"{', '.join(file for file, _ in layout.files)}"
+            ) from error
+    if missing := _missing(root, layout):
+        some = "" if len(missing) == len(layout.files) else f"{len(missing)} of {len(layout.files)} files of "
+        raise DatasetNotFound(
+            f"{some}{name} not found in {root}; missing: {', '.join(missing)}. Set prepare.download: true to download "
+            "it, or put the files there, or set prepare.source to the folder that contains them"
+        )
+    if wrong := _wrong(root, layout.files):
+        raise CorruptData(
+            f"{name} in {root}: the md5 sum is not torchvision's for {', '.join(wrong)}; no file was opened. "
+            "Delete these files and download them again"
+        )
+    try:
+        train, test = layout.open(root, "train", False), layout.open(root, "test", False)
+    except (RuntimeError, ValueError, TypeError, AssertionError, EOFError, OSError) as error:
+        raise CorruptData(
+            f"{name} in {root} cannot be read ({error}); delete its files and download them again"
+        ) from error
+    classes = train.classes if layout.classes is None else layout.classes
+    return from_arrays(
+        classes,
+        {"train": (layout.pixels(train), _targets(train)), "test": (layout.pixels(test), _targets(test))},
+    )
 
-    def read(source: Path, download: bool) -> Raw:
-        from torchvision import datasets
 
-        kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
-        packed = [(f"{kind.__name__}/raw/{file}", md5) for file, md5 in kind.resources]
-        files: list[tuple[str, str | None]] = [(file.removesuffix(".gz"), None) for file, _ in packed]
-        layout = Layout(lambda root, part, fetch: kind(root, train=part == "train", download=fetch), files, packed)
-        names = DIGITS if name == "mnist" else list(kind.classes)
-        return read_torchvision(name, layout, source, download, lambda data: data.data.numpy(), lambda _: names)
+def _layout(name: str) -> Layout:
+    from torchvision import datasets
 
-    return read
-
-
-def read_usps(source: Path, download: bool) -> Raw:
-    """Read USPS (7,291 + 2,007 digits of 16 x 16)."""
-    from torchvision.datasets import USPS
-
-    files = [(file, md5) for _, file, md5 in USPS.split_list.values()]
-    layout = Layout(lambda root, part, fetch: USPS(root, train=part == "train", download=fetch), files, [])
-    return read_torchvision("usps", layout, source, download, lambda data: data.data, lambda _: DIGITS)
-
-
-def read_svhn(source: Path, download: bool) -> Raw:
-    """Read the cropped digits of SVHN (73,257 + 26,032 images of 32 x 32); its extra part is left alone."""
-    from torchvision.datasets import SVHN
-
-    files = [SVHN.split_list[part][1:] for part in ("train", "test")]
-    layout = Layout(lambda root, part, fetch: SVHN(root, split=part, download=fetch), [(f, m) for f, m in files], [])
-    return read_torchvision("svhn", layout, source, download, _channels_last, lambda _: DIGITS)
-
-
-def read_stl10(source: Path, download: bool) -> Raw:
-    """Read the labelled parts of STL-10 (5,000 + 8,000 images of 96 x 96); the unlabelled one need not be there."""
-    from torchvision.datasets import STL10
-
-    # The list is what torchvision's integrity check goes through; as it stands it asks for 2.7 GB of unlabelled images.
-    labelled: Any = type("STL10", (STL10,), {"train_list": STL10.train_list[:2]})
-    lists = (*labelled.train_list, *labelled.test_list)
-    files: list[tuple[str, str | None]] = [(f"{STL10.base_folder}/{file}", md5) for file, md5 in lists]
-    layout = Layout(lambda root, part, fetch: labelled(root, split=part, download=fetch), files, [])
-    return read_torchvision("stl10", layout, source, download, _channels_last, lambda _: STL10_CLASSES)
+    match name:
+        case "cifar10" | "cifar100":
+            kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+            known = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+            return Layout(kind, [(f"{kind.base_folder}/{file}", md5) for file, md5 in known], classes=None)
+        case "mnist" | "fashion_mnist" | "kmnist":
+            kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
+            packed = [(f"{kind.__name__}/raw/{file}", md5) for file, md5 in kind.resources]
+            unpacked = [(file.removesuffix(".gz"), None) for file, _ in packed]  # torchvision knows no sums of these
+            names = DIGITS if name == "mnist" else kind.classes
+            return Layout(kind, unpacked, lambda data: data.data.numpy(), names, packed)
+        case "usps":
+            return Layout(datasets.USPS, [(file, md5) for _, file, md5 in datasets.USPS.split_list.values()])
+        case "svhn":
+            known = [datasets.SVHN.split_list[part][1:] for part in ("train", "test")]
+            return Layout(datasets.SVHN, [(file, md5) for file, md5 in known], _channels_last, has_split=True)
+        case "stl10":
+            # torchvision's own list also asks for 2.7 GB of unlabelled images.
+            kind = type("STL10", (datasets.STL10,), {"train_list": datasets.STL10.train_list[:2]})
+            known = [(f"{kind.base_folder}/{file}", md5) for file, md5 in (*kind.train_list, *kind.test_list)]
+            return Layout(kind, known, _channels_last, STL10_CLASSES, has_split=True)
+        case _:
+            raise AssertionError(name)
 
 
 def _channels_last(data: Any) -> Pixels:  # noqa: ANN401 - torchvision ships no types
     return np.asarray(data.data).transpose(0, 2, 3, 1)
+
+
+def _targets(data: Any) -> NDArray[Any]:  # noqa: ANN401 - torchvision ships no types
+    return np.asarray(data.targets if hasattr(data, "targets") else data.labels)
+
+
+def _root(source: Path, layout: Layout) -> Path:
+    """Return the root for a source inside it, such as ``cifar-10-batches-py`` or ``MNIST/raw``."""
+    inner = Path(layout.files[0][0]).parent.parts
+    own = source.resolve().parts
+    for depth in range(len(inner), 0, -1):
+        if own[-depth:] == inner[:depth]:
+            return Path(*own[:-depth])
+    return source
+
+
+def _missing(root: Path, layout: Layout) -> list[str]:
+    return [file for file, _ in layout.files if not (root / file).is_file()]
+
+
+def _wrong(root: Path, files: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Return the files that do not exist or have another md5 sum."""
+    from torchvision.datasets.utils import check_integrity
+
+    return [file for file, md5 in files if not check_integrity(root / file, md5)]

@@ -1,1 +1,1 @@
-"""Everything that compares runs: statistics, tables, conclusions, figures."""
+"""The report: statistics, tables, the page and the figures that compare the arms."""

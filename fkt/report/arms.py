@@ -1,11 +1,14 @@
-"""What the runs left behind, read back arm by arm: scores, predictions, learning curves and costs.
+"""Reads the files of all runs: scores, predictions, learning curves, costs and activation maps.
 
-Reads files only: no torch, no averaging, no rounding.
+Computes no averages and does not import torch.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,46 +16,49 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.core.arms import PRETRAINED, STUDENT
-from fkt.core.runs import Run, prepared_path, transfer_path
-from fkt.report.run_files import MissingResult, read_json, read_npz, require
+from fkt.core.errors import UserError
+from fkt.core.runs import Run, maps_path, prepared_path, transfer_path
+from fkt.params import Params
+
+
+class MissingResult(UserError):
+    """A file of a run is missing, or does not match the files of the other runs."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One mode, all its seeds."""
+    """All seeds of one arm."""
 
     mode: str
     seeds: list[int]
     results: list[dict[str, Any]]
-    """Scores on the test images, one for each seed."""
+    """Scores on the test images, for each seed."""
     ids: NDArray[np.int64]
     """(N,) identities of the test images."""
     labels: NDArray[np.int64]
-    """(N,)."""
+    """(N,) true classes."""
     predicted: NDArray[np.int64]
-    """(S, N) the most probable class, for each seed."""
-    stages: list[str]
-    """Names of the arm's training stages: what comes before the labels first, where there is such a thing."""
+    """(S, N) most probable class, for each seed."""
     costs: list[list[dict[str, Any]]]
-    """For each seed, the cost of each of these stages."""
+    """For each seed, the cost of each training stage, in the order of training."""
     curves: pd.DataFrame
-    """Rows of the learning curves with mode, seed and stage; passes count from the arm's first training run on."""
+    """Learning curves with mode, seed and stage. Image passes count from the start of the arm's first training run."""
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(S, N) whether each test image is classified rightly, for each seed."""
+        """(S, N) whether each test image is classified correctly, for each seed."""
         correct: NDArray[np.bool_] = self.predicted == self.labels
         return correct
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(K, K) test images by actual (row) and predicted class, summed over seeds."""
+        """(K, K) number of test images by actual class (row) and predicted class, summed over seeds."""
         counts: NDArray[np.int64] = np.sum([result["confusion"] for result in self.results], axis=0, dtype=np.int64)
         return counts
 
     @property
     def kept_val_accuracy(self) -> list[float]:
-        """Accuracy on validation images of the weights that each seed kept, from the arm's last training run."""
+        """Validation accuracy of the weights that each seed kept, from the arm's last training run."""
         kept = []
         for seed, (*_, last) in zip(self.seeds, self.costs, strict=True):
             rows = self.curves[(self.curves["seed"] == seed) & (self.curves["stage"] == last["stage"])]
@@ -61,7 +67,7 @@ class Arm:
 
     @property
     def warnings(self) -> list[str]:
-        """What the training runs warned of."""
+        """Warnings of the training runs, with arm and seed."""
         return [
             f"{self.mode}, seed {seed}: {warning}"
             for seed, parts in zip(self.seeds, self.costs, strict=True)
@@ -70,80 +76,134 @@ class Arm:
         ]
 
 
-def read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
-    """Read all that a mode's runs left. Raises MissingResult, which names the stage that makes what is missing."""
-    runs, evaluated = [Run(dataset, mode, seed) for seed in seeds], f"evaluate@{mode}"
-    predictions = [read_npz(run.predictions, evaluated) for run in runs]
-    ids, labels = predictions[0]["ids"], predictions[0]["labels"]
-    for run, prediction in zip(runs, predictions, strict=True):
-        if not np.array_equal(prediction["ids"], ids):
+@dataclass(frozen=True)
+class Maps:
+    """Activation maps of one mode. A model without a classifier has no target, predictions and confidence."""
+
+    mode: str
+    method: str
+    layer: str
+    side: int
+    """Positions on the shorter side of the feature map."""
+    ids: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    """(M, H, W, C)."""
+    labels: NDArray[np.int64]
+    maps: NDArray[np.float32]
+    """(M, H, W) in [0, 1]."""
+    target: str | None = None
+    """Which class the maps explain: predicted or true."""
+    predicted: NDArray[np.int64] | None = None
+    confidence: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the report reads."""
+
+    meta: dict[str, Any]
+    """meta.json of the prepared data; see fkt.data.store.Meta."""
+    arms: list[Arm]
+    maps: list[Maps]
+    pretrained: list[dict[str, Any]]
+    """For each seed, the probe scores of the pretrained backbone; empty without the mode ``pretrained``."""
+    pretraining: list[dict[str, Any]]
+    """For each seed, the cost of its pretraining; empty without the mode ``pretrained``."""
+    clusters: list[dict[str, Any]]
+    """For each seed, the teacher and its clusters; empty without the arm ``distilled``."""
+    transfers: dict[str, list[dict[str, Any]]]
+    """For each other dataset and seed, the probe scores of the pretrained backbone."""
+
+
+def read_results(params: Params) -> Results:
+    """Read the files of all runs. Raises MissingResult, which names the stage that makes the missing file."""
+    dataset, seeds = params.dataset, params.seeds
+    pretrained = [Run(dataset, PRETRAINED, seed) for seed in seeds] if PRETRAINED in params.modes else []
+    students = [Run(dataset, STUDENT, seed) for seed in seeds] if "distilled" in params.modes else []
+    return Results(
+        meta=_read_json(prepared_path(dataset) / "meta.json", "prepare"),
+        arms=read_arms(dataset, params.arms, seeds),
+        maps=[read_maps(mode) for mode in ([PRETRAINED] if pretrained else []) + params.arms],
+        pretrained=[_read_json(run.results, f"evaluate@{PRETRAINED}") for run in pretrained],
+        pretraining=[_read_cost(run) for run in pretrained],
+        clusters=[_read_json(run.log / "clusters.json", _trainer(run)) for run in students],
+        transfers={
+            other: [_read_json(transfer_path(other, seed), f"evaluate-transfer@{other}") for seed in seeds]
+            for other in params.transfer.datasets
+        },
+    )
+
+
+def read_arms(dataset: str, modes: Sequence[str], seeds: list[int]) -> list[Arm]:
+    """Read several arms. Raises MissingResult if a file is missing or if the test images differ."""
+    arms = [_read_arm(dataset, mode, seeds) for mode in modes]
+    for arm in arms:
+        if not np.array_equal(arm.ids, arms[0].ids):
             raise MissingResult(
-                f"{run.predictions} holds other test images than {runs[0].predictions}; run 'dvc repro {evaluated}'"
+                f"{arm.mode} and {arms[0].mode} have scores for different test images; run 'dvc repro' to update both"
+            )
+    return arms
+
+
+def read_maps(mode: str) -> Maps:
+    """Read the activation maps of a mode. Raises MissingResult."""
+    stored = _read_npz(maps_path(mode), f"cam@{mode}")
+    content: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in stored.items()}
+    return Maps(mode=mode, **content)
+
+
+def _read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
+    runs, stage = [Run(dataset, mode, seed) for seed in seeds], f"evaluate@{mode}"
+    predictions = [_read_npz(run.predictions, stage) for run in runs]
+    first = predictions[0]
+    for run, prediction in zip(runs, predictions, strict=True):
+        if not np.array_equal(prediction["ids"], first["ids"]):
+            raise MissingResult(
+                f"{run.predictions} and {runs[0].predictions} are of different test images; run 'dvc repro {stage}'"
             )
     return Arm(
         mode=mode,
         seeds=seeds,
-        results=[read_json(run.results, evaluated) for run in runs],
-        ids=ids,
-        labels=labels,
+        results=[_read_json(run.results, stage) for run in runs],
+        ids=first["ids"],
+        labels=first["labels"],
         predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
-        stages=[part.network.stage for part in runs[0].parts],
         costs=[[_read_cost(part) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
     )
 
 
-def read_arms(dataset: str, modes: list[str], seeds: list[int]) -> list[Arm]:
-    """Read several modes, which must have been scored on the same test images; see read_arm."""
-    arms = [read_arm(dataset, mode, seeds) for mode in modes]
-    for arm in arms:
-        if not np.array_equal(arm.ids, arms[0].ids):
-            raise MissingResult(
-                f"{arm.mode} was scored on other test images than {arms[0].mode}; run 'dvc repro' to score both anew"
-            )
-    return arms
-
-
-def read_pretrained(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """Read the probe scores of the SSL-only backbones. Raises MissingResult."""
-    return [read_json(Run(dataset, PRETRAINED, seed).results, f"evaluate@{PRETRAINED}") for seed in seeds]
-
-
-def read_clusters(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """Read, for each seed, whose features the distilled arm's clusters are and how they fell. Raises MissingResult."""
-    runs = [Run(dataset, STUDENT, seed) for seed in seeds]
-    return [read_json(run.log / "clusters.json", _trainer(run)) for run in runs]
-
-
-def read_transfer(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """Read the probe scores of the SSL-only backbones on another dataset. Raises MissingResult."""
-    return [read_json(transfer_path(dataset, seed), f"evaluate-transfer@{dataset}") for seed in seeds]
-
-
-def read_pretraining(dataset: str, seeds: list[int]) -> list[dict[str, Any]]:
-    """Read what pretraining cost, one entry a seed; see ``Arm.costs``."""
-    return [_read_cost(Run(dataset, PRETRAINED, seed)) for seed in seeds]
-
-
-def read_meta(dataset: str) -> dict[str, Any]:
-    """Read meta.json of the prepared data; see fkt.data.store.Meta for its content. Raises MissingResult."""
-    return read_json(prepared_path(dataset) / "meta.json", "prepare")
-
-
-def _trainer(run: Run) -> str:
-    """Name of the DVC stage that trains a run."""
-    return f"{run.network.stage}@{run.seed}"
-
-
-def _read_cost(run: Run) -> dict[str, Any]:
-    return read_json(run.log / "cost.json", _trainer(run))
-
-
 def _read_curve(run: Run) -> pd.DataFrame:
-    """Read the learning curve of an arm, its training runs one after the other."""
+    """Read the learning curves of an arm's training runs, one after the other."""
     frames: list[pd.DataFrame] = []
     for part in run.parts:
-        frame = pd.read_csv(require(part.log / "curve.csv", _trainer(part)))
+        frame = pd.read_csv(_existing(part.log / "curve.csv", _trainer(part)))
         frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
         frames.append(frame.assign(mode=run.name, seed=run.seed, stage=part.network.stage))
     return pd.concat(frames, ignore_index=True)
+
+
+def _read_cost(run: Run) -> dict[str, Any]:
+    return _read_json(run.log / "cost.json", _trainer(run))
+
+
+def _trainer(run: Run) -> str:
+    """Return the name of the DVC stage that trains a run."""
+    return f"{run.network.stage}@{run.seed}"
+
+
+def _read_json(path: Path, stage: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(_existing(path, stage).read_text(encoding="utf-8"))
+    return content
+
+
+def _read_npz(path: Path, stage: str) -> dict[str, NDArray[Any]]:
+    with np.load(_existing(path, stage), allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _existing(path: Path, stage: str) -> Path:
+    """Return a path that exists. Raises MissingResult, which names the stage that makes the file."""
+    if not path.is_file():
+        raise MissingResult(f"{path} is missing; run 'dvc repro {stage}' to make it")
+    return path

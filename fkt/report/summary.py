@@ -1,6 +1,6 @@
-"""The comparison as numbers: means and deviations over seeds, paired differences, and metrics/summary.json.
+"""The numbers of the report: means over seeds, costs, comparisons, metrics/summary.json and the CSV files of the plots.
 
-Formats nothing; what a person reads is made in tables.py and report.py.
+Formats nothing; see tables.py and page.py.
 """
 
 from __future__ import annotations
@@ -8,13 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import pandas as pd
 
 from fkt.core.arms import ARMS, PRETRAINED
 from fkt.params import Report
-from fkt.report.arms import Arm
+from fkt.report.arms import Arm, Results
 from fkt.report.statistics import Comparison, compare
 
 SCORES = {
@@ -28,30 +31,34 @@ SCORES = {
     "knn_accuracy": "knn_accuracy",
     "linear_accuracy": "linear_accuracy",
 }
-"""Names in the summary, and in the results of a run; precision, recall and F1 are means over classes (macro)."""
-SPREAD = ("accuracy", "precision", "recall", "knn_accuracy", "linear_accuracy")
-"""Metrics whose deviation is in the summary too; the report has all of them."""
+"""Names in the summary and in the results of a run. Precision, recall and F1 are averages over the classes (macro)."""
+WITH_STD = ("accuracy", "precision", "recall", "knn_accuracy", "linear_accuracy")
+"""Scores whose standard deviation is in the summary too; the page shows all deviations."""
 DIGITS = 5
-"""Decimals in metrics/summary.json: far below any deviation, and stable to read in a diff."""
+"""Decimals in summary.json and in the CSV files: far below any standard deviation, and easy to read in a diff."""
 P_DIGITS = 3
-"""Significant digits of a p-value; decimals would make a small one 0."""
+"""Significant digits of a p-value; with decimals, a small one would become 0."""
 TRANSFER = "transfer_"
-"""Before the name of a dataset: the section of what pretrained features are worth there."""
+"""Prefix of the summary's sections about other datasets."""
 BOOTSTRAP_SEED = 0
+CURVE_COLUMNS = (
+    "mode", "seed", "stage", "passes", "val_accuracy", "val_loss", "loss", "ce", "ssl", "weight_ce", "weight_ssl",
+    "grad_cosine", "grad_norm_ratio", "pseudo", "feature_std", "learning_rate",
+)  # fmt: skip
+COST_COLUMNS = ("mode", "seed", "stage", "epochs", "steps", "image_passes", "seconds", "gflops")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation (ddof=1) over seeds; no deviation for a single one."""
+    """Mean and sample standard deviation (ddof=1) over seeds; std is None for a single seed."""
 
     mean: float
     std: float | None
-    count: int
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of an arm took, all its training runs added up, as means over seeds."""
+    """Cost of one run of an arm, summed over its training stages; means over seeds."""
 
     image_passes: float
     """Images forward and backward through the backbone."""
@@ -59,31 +66,37 @@ class Cost:
     seconds: Spread
     images_per_second: float
     peak_memory_mb: float
-    """The largest of all runs."""
+    """Maximum over all runs."""
     hardware: list[str]
-    """Every different machine setting that a run was trained on."""
+    """Processor, precision and threads of the runs, without repetition."""
+    stages: list[tuple[str, float, float]]
+    """Name, image passes and FLOPs of each training stage."""
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
-    """Summarize one number over seeds; None where any seed has none."""
+    """Return mean and standard deviation over seeds; None if the number is missing or nan for any seed."""
     known = [float(value) for value in values if value is not None and math.isfinite(value)]
     if not known or len(known) < len(values):
         return None
-    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
-def metric(results: Sequence[dict[str, Any]], name: str) -> Spread | None:
-    """Summarize a metric of SCORES over seeds; None where the runs have no such number."""
+def score(results: Sequence[dict[str, Any]], name: str) -> Spread | None:
+    """Return mean and standard deviation of a score of SCORES; None if the runs do not have it."""
     return spread([result.get(SCORES[name]) for result in results])
 
 
 def cost(arm: Arm) -> Cost:
-    """Add up what an arm's runs took: pretraining counts."""
+    """Return the cost of an arm, pretraining included."""
 
     def totals(key: str) -> list[float]:
         return [math.fsum(part[key] for part in parts) for parts in arm.costs]
 
+    def mean(parts: Sequence[dict[str, Any]], key: str) -> float:
+        return statistics.fmean(part[key] for part in parts)
+
     runs = list(itertools.chain.from_iterable(arm.costs))
+    threads = [f"{run['threads']} thread{'s' * (run['threads'] > 1)}" for run in runs]
     seconds = spread(totals("seconds"))
     assert seconds is not None
     return Cost(
@@ -92,96 +105,105 @@ def cost(arm: Arm) -> Cost:
         seconds=seconds,
         images_per_second=sum(totals("image_passes")) / sum(totals("seconds")),
         peak_memory_mb=max(run["peak_memory_mb"] for run in runs),
-        hardware=sorted({f"{run['device']}, {run['precision']}, {_threads(run['threads'])}" for run in runs}),
+        hardware=sorted({f"{run['device']}, {run['precision']}, {n}" for run, n in zip(runs, threads, strict=True)}),
+        stages=[
+            (str(parts[0]["stage"]), mean(parts, "image_passes"), mean(parts, "flops"))
+            for parts in zip(*arm.costs, strict=True)
+        ],
     )
 
 
-def cost_by_stage(arm: Arm) -> dict[str, tuple[float, float]]:
-    """Return image passes and FLOPs of each of an arm's training stages, as means over seeds."""
-    return {
-        stage: (
-            statistics.fmean(parts[number]["image_passes"] for parts in arm.costs),
-            statistics.fmean(parts[number]["flops"] for parts in arm.costs),
-        )
-        for number, stage in enumerate(arm.stages)
-    }
-
-
 def compare_arms(arms: Sequence[Arm], report: Report) -> list[Comparison]:
-    """Compare every two arms on the same test images and seeds, functional against representational first."""
+    """Compare every two arms on the same test images and seeds. A difference is the later arm minus the earlier."""
     ordered = sorted(arms, key=lambda arm: -ARMS.index(arm.mode))
+    compared = partial(compare, samples=report.bootstrap_samples, confidence=report.confidence, seed=BOOTSTRAP_SEED)
     return [
-        compare(
-            later.mode,
-            earlier.mode,
-            later.correct,
-            earlier.correct,
-            samples=report.bootstrap_samples,
-            confidence=report.confidence,
-            seed=BOOTSTRAP_SEED,
-        )
+        compared(later.mode, earlier.mode, later.correct, earlier.correct)
         for later, earlier in itertools.combinations(ordered, 2)
     ]
 
 
-def summarize(
-    arms: Sequence[Arm], pretrained: Sequence[dict[str, Any]], comparisons: Sequence[Comparison]
-) -> dict[str, dict[str, float]]:
+def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
     """Return the content of metrics/summary.json: two levels, numbers only, the same for two identical runs.
 
-    What has no number (the deviation of a single seed, a metric that a run lacks) is left out: to DVC neither null
-    nor nan is one.
+    A missing number (the deviation of a single seed, a score that a run does not have) is left out, because DVC cannot
+    compare null and nan.
     """
     summary = {}
-    for arm in arms:
-        spent = cost(arm)
-        summary[arm.mode] = (
-            _metrics(arm.results)
-            | _validation(arm)
-            | {
-                "seeds": len(arm.seeds),
-                "image_passes": round(spent.image_passes),
-                "gflops": round(spent.flops / 1e9, DIGITS),
-            }
-        )
-    if pretrained:
-        summary[PRETRAINED] = _metrics(pretrained) | {"seeds": len(pretrained)}
-    for comparison in comparisons:
-        differences = {"difference": comparison.difference, "low": comparison.low, "high": comparison.high}
-        # Not Holm's: it depends on all comparisons, so that one arm's change would show in rows of the others.
-        p_values = {"p_both": comparison.p_both, "p_images": comparison.p_images, "p_seeds": comparison.p_seeds}
-        summary[f"{comparison.name_a}_minus_{comparison.name_b}"] = {
+    for arm in results.arms:
+        spent, kept = cost(arm), spread(arm.kept_val_accuracy)
+        summary[arm.mode] = _scores(arm.results)
+        if kept is not None:  # not rounded: settings are chosen by the validation accuracy
+            summary[arm.mode] |= {"val_accuracy": kept.mean}
+            summary[arm.mode] |= {} if kept.std is None else {"val_accuracy_std": kept.std}
+        summary[arm.mode] |= {
+            "seeds": len(arm.seeds),
+            "image_passes": round(spent.image_passes),
+            "gflops": round(spent.flops / 1e9, DIGITS),
+        }
+    if results.pretrained:
+        summary[PRETRAINED] = _scores(results.pretrained) | {"seeds": len(results.pretrained)}
+    for found in comparisons:
+        differences = {"difference": found.difference, "low": found.low, "high": found.high}
+        # Without Holm's adjustment: it depends on all comparisons, so a change of one arm would change other rows.
+        p_values = {"p_both": found.p_both, "p_images": found.p_images, "p_seeds": found.p_seeds}
+        summary[f"{found.name_a}_minus_{found.name_b}"] = {
             name: round(value, DIGITS) for name, value in differences.items() if math.isfinite(value)
         } | {name: float(f"{p:.{P_DIGITS}g}") for name, p in p_values.items() if math.isfinite(p)}
+    for dataset, scores in results.transfers.items():
+        summary[f"{TRANSFER}{dataset}"] = _scores(scores) | {"seeds": len(scores)}
     return summary
 
 
-def summarize_transfers(transfers: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Return the sections of metrics/summary.json on other datasets: probes of pretrained features, by dataset."""
-    return {
-        f"{TRANSFER}{dataset}": _metrics(results) | {"seeds": len(results)} for dataset, results in transfers.items()
-    }
+def curve_rows(arms: Sequence[Arm]) -> pd.DataFrame:
+    """Return one row for each point of each learning curve, in the order of the arms; missing numbers are nan."""
+    frame = pd.concat([arm.curves for arm in arms], ignore_index=True)
+    return frame.reindex(columns=list(CURVE_COLUMNS)).round(DIGITS)
 
 
-def _metrics(results: Sequence[dict[str, Any]]) -> dict[str, float]:
+def confusion_rows(arms: Sequence[Arm], classes: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each non-empty cell of the confusion matrices, counts summed over seeds.
+
+    The diagonal of each arm comes first and is complete, because the plots take the order of the classes from the
+    order of the rows.
+    """
+    rows = []
+    for arm in arms:
+        cells = [
+            (arm.mode, actual, predicted, count, count / max(sum(counts), 1))
+            for actual, counts in zip(classes, arm.confusion.tolist(), strict=True)
+            for predicted, count in zip(classes, counts, strict=True)
+            if count > 0 or predicted == actual
+        ]
+        rows += sorted(cells, key=lambda cell: cell[1] != cell[2])
+    return pd.DataFrame(rows, columns=["mode", "actual", "predicted", "images", "share"]).round(DIGITS)
+
+
+def cost_rows(results: Results) -> pd.DataFrame:
+    """Return one row for each training run of each mode. Not in the summary, because seconds differ between runs.
+
+    Pretraining is a row of each arm that starts from it, and of the mode ``pretrained``. Epochs are passes over the
+    images that a run learns from: all training images with SSL, otherwise the labelled ones.
+    """
+    runs = [
+        (arm.mode, seed, part)
+        for arm in results.arms
+        for seed, parts in zip(arm.seeds, arm.costs, strict=True)
+        for part in parts
+    ]
+    seeds = results.arms[0].seeds if results.pretraining else []
+    runs += [(PRETRAINED, seed, part) for seed, part in zip(seeds, results.pretraining, strict=True)]
+    rows = [part | {"mode": mode, "seed": seed, "gflops": part["flops"] / 1e9} for mode, seed, part in runs]
+    return pd.DataFrame(rows)[list(COST_COLUMNS)].round(DIGITS)
+
+
+def _scores(results: Sequence[dict[str, Any]]) -> dict[str, float]:
     numbers = {}
     for name in SCORES:
-        found = metric(results, name)
+        found = score(results, name)
         if found is None:
             continue
         numbers[name] = round(found.mean, DIGITS)
-        if found.std is not None and name in SPREAD:
+        if found.std is not None and name in WITH_STD:
             numbers[f"{name}_std"] = round(found.std, DIGITS)
     return numbers
-
-
-def _validation(arm: Arm) -> dict[str, float]:
-    """Return the validation accuracy of the weights that each seed kept, not rounded: settings are chosen by it."""
-    found = spread(arm.kept_val_accuracy)
-    if found is None:
-        return {}
-    return {"val_accuracy": found.mean} | ({"val_accuracy_std": found.std} if found.std is not None else {})
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread" if count == 1 else f"{count} threads"

@@ -1,1 +1,1 @@
-"""Sweeps: experiments that differ in named settings, queued in DVC and gathered into tables. Trains nothing."""
+"""Sweeps: grids of experiments that DVC runs, and tables of their results. This room trains nothing."""

@@ -1,4 +1,4 @@
-"""What the loop asks of an objective, and what the objectives share."""
+"""The contract between the loop and the objectives, and the loss that the arms share."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from fkt.views.loader import Batch
 
 
 class Objective(nn.Module, ABC):
-    """What a training run minimizes; it holds everything that is trained."""
+    """The loss that a training run minimizes; a module that contains everything that is trained."""
 
     @property
     @abstractmethod
     def model(self) -> Classifier | ResNet:
-        """What the run leaves: a classifier, or a backbone alone where no label was seen."""
+        """The model that is saved: a classifier, or a backbone alone if no label was seen."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``total`` (a scalar with gradient) and its named parts and health signals (detached scalars).
+        """Return ``total`` (a scalar with gradient), its named parts and health signals (detached scalars).
 
-        Some may be there at some steps only.
+        Parts other than ``total`` may be missing in some steps.
         """
 
     def before_step(self, step: int, steps: int) -> None:
-        """Called before each step with its number, from 0, and the number of steps of the run."""
+        """Run before each step. step: number of the step, from 0; steps: number of steps of the run."""
 
     def check(self, row: Mapping[str, float]) -> None:
-        """Called with each row of the learning curve, which has the means of what ``loss`` returned since the last one.
+        """Run on each row of the learning curve: means of what ``loss`` returned since the last row.
 
-        Raises UserError where it shows that the run cannot mean anything.
+        Raises UserError if the row shows that the run is meaningless.
         """
 
     def after_step(self, progress: float) -> None:
-        """Called after each optimizer step with the share of the run that is done, in (0, 1]."""
+        """Run after each optimizer step. progress: fraction of the run that is done, in (0, 1]."""
 
 
 class SupervisedLoss(nn.Module):
-    """Cross-entropy with the label smoothing and class weights that every arm shares."""
+    """Cross-entropy with the label smoothing and class weights of every arm."""
 
     weights: Tensor | None
 
     def __init__(self, params: CrossEntropy, labels: Tensor, num_classes: int) -> None:
-        """labels: (M,) int64, all labels in the budget; they set the balanced weights M / (K * count)."""
+        """labels: (M,) int64, all labels in the label budget. Balanced weights are M / (K * count)."""
         super().__init__()
         weights = None
         if params.class_weights == "balanced":
@@ -65,9 +65,9 @@ class SupervisedLoss(nn.Module):
 
 @torch.no_grad()
 def health(features: Tensor) -> dict[str, Tensor]:
-    """Standard deviation of the normalized features, relative to 1 / sqrt(D): about 1 is healthy, 0 is collapse.
+    """Return the standard deviation of the normalized features, relative to 1 / sqrt(D).
 
-    SimSiam (arXiv:2011.10566, Sec. 4.1) reads collapse from this number.
+    About 1 is healthy, 0 is collapse (SimSiam, arXiv:2011.10566, Sec. 4.1).
     """
     normalized = F.normalize(features.detach().float(), dim=1)
     return {"feature_std": normalized.std(dim=0).mean() * features.shape[1] ** 0.5}

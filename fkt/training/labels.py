@@ -1,4 +1,4 @@
-"""What the labels and the data allow: the labelled subset of a seed, and the check of params.yaml against the data."""
+"""The labelled subset of a seed, and the check of params.yaml against the prepared data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from fkt.params import Labels, Params
 
 
 def labelled_index(labels: Tensor, limit: Labels, seed: int, classes: Sequence[str] = ()) -> Tensor:
-    """Return the sorted positions (M,) int64 of the training images whose labels the supervised losses may see.
+    """Return the positions of the training images whose labels the supervised losses may see.
 
-    labels: (N,) int64, of the train split, on any device; the positions are on the CPU. The subset depends on
-    (labels, limit, seed) alone, takes its share of every class, and is nested: with one seed a smaller budget,
-    be it a number or a fraction, is part of every larger one. A fraction is rounded (half up) class by class, to
-    at least one image.
-    Raises ParamsError where per_class is more than a class has.
+    labels: (N,) int64, of the train split, on any device. Returns (M,) int64, sorted, on the CPU. The subset depends on
+    (labels, limit, seed) alone, and has its share of every class: with one seed, a smaller subset is a part of every
+    larger one. Raises ParamsError if per_class is more than a class has.
     """
     if limit.per_class is None and limit.fraction is None:
         return torch.arange(len(labels))
@@ -46,28 +44,28 @@ def ssl_labelled_index(labels: Tensor, fraction: float, seed: int) -> Tensor:
 
 
 def _limit_of(fraction: float) -> Labels:
-    """The label limit that a share in (0, 1] of the labels is."""
     return Labels(per_class=None, fraction=fraction if fraction < 1 else None)
 
 
 def check_against_data(params: Params, meta: Meta) -> None:
-    """Check what params.yaml asks for against what the prepared data have.
+    """Check params.yaml against the prepared data; sections of modes that are not trained are not checked.
 
-    Raises ParamsError with one line for each mistake: a dataset other than the prepared one, more labels for a
-    class than it has training images, labels for SSL that the budget does not grant, a batch or a number of clusters
-    larger than the training split. Sections of modes that are not trained are not judged.
+    Raises ParamsError with a line for each mistake: another dataset than the prepared one, more labels than a class has
+    training images, labels for SSL outside of the label budget, more images in a batch or more clusters than there are
+    training images.
     """
     if params.dataset != meta.dataset:
         raise ParamsError(
             f"dataset: '{params.dataset}', but the prepared data are of '{meta.dataset}'; run 'dvc repro prepare'"
-        )  # nothing else can be judged
+        )
     problems = []
     counts = meta.counts["train"]
     per_class, smallest = params.labels.per_class, min(counts)
     if per_class is not None and per_class > smallest:
         problems.append(_too_many(per_class, smallest, meta.classes[counts.index(smallest)]))
-    problems += _beyond_budget(params, meta)
-    limited = {f"{name}.batch_size": getattr(params, name).batch_size for name in _sections(params.modes)}
+    problems += _outside_of_the_budget(params, meta)
+    sections = dict.fromkeys(network.section for mode in params.modes for network in chain(mode))
+    limited = {f"{name}.batch_size": getattr(params, name).batch_size for name in sections}
     if "distilled" in params.modes:
         limited["distill.clusters"] = params.distill.clusters
     for key, value in limited.items():
@@ -79,8 +77,8 @@ def check_against_data(params: Params, meta: Meta) -> None:
         raise ParamsError("\n       ".join(problems))
 
 
-def _beyond_budget(params: Params, meta: Meta) -> list[str]:
-    """Say where SSL would see a label that its arm may not; both subsets begin with the same images of a class."""
+def _outside_of_the_budget(params: Params, meta: Meta) -> list[str]:
+    """Return a message if SSL would see labels that its arm may not see. Both subsets start with the same images."""
     fraction = params.ssl.label_fraction
     if not fraction:
         return []
@@ -91,17 +89,11 @@ def _beyond_budget(params: Params, meta: Meta) -> list[str]:
     ]
     if not shares:
         return []
-    least, wanted, granted, name = min(shares)
+    largest, wanted, granted, name = min(shares)
     return [
-        f'ssl.label_fraction: {fraction} is {wanted} labels of class "{name}", and the label budget grants {granted}: '
-        f"SSL must see no label that its arm may not; give at most {least:.3g}, or raise labels.per_class or "
-        "labels.fraction"
+        f'ssl.label_fraction: {fraction} is {wanted} labels of class "{name}", but the label budget grants {granted}; '
+        f"give at most {largest:.3g}, or raise labels.per_class or labels.fraction"
     ]
-
-
-def _sections(modes: Sequence[str]) -> list[str]:
-    """The training sections that these modes use, in the order in which they come up."""
-    return list(dict.fromkeys(network.section for mode in modes for network in chain(mode)))
 
 
 def _too_many(wanted: int, available: int, name: str) -> str:

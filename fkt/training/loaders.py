@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fkt.params import Transform
-from fkt.views.good_crops import judged_index
 from fkt.views.loader import Loader
+from fkt.views.object_crops import open_object_crops
 from fkt.views.pipeline import Pipeline, build_pipeline
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ def views_loader(
     of the images whose labels cross-entropy sees; None: no labelled images. images: pipeline of the labelled images
     that each batch has besides the views; None: the labels of the views alone.
     """
-    params, none = session.params, session.labelled[:0]
-    augment, split = params.augment, session.train_split
-    judged = judged_index(len(split), augment.good_crops, session.run.seed) if augment.object_share else None
+    none = session.labelled[:0]
     return Loader(
-        split,
+        session.train_split,
         none if labelled is None else labelled,
         ssl_labelled=none if ssl_labelled is None else ssl_labelled,
         num_views=num_views,
@@ -59,7 +57,6 @@ def views_loader(
         batch_size=session.training.batch_size,
         seed=session.run.seed,
         device=session.device,
-        judged=judged,
     )
 
 
@@ -69,6 +66,7 @@ def pipeline(session: Session, steps: Sequence[Transform]) -> Pipeline:
 
 
 def views_pipeline(session: Session) -> Pipeline:
-    """Return the pipeline of the SSL views, whose crops may be judged by masks."""
+    """Return the pipeline of the SSL views. Raises ParamsError if it needs masks, and there are none."""
     augment = session.params.augment
-    return build_pipeline(augment.views, augment.engine, session.meta, object_share=augment.object_share)
+    crops = open_object_crops(session.run.prepared, augment, session.run.seed)
+    return build_pipeline(augment.views, augment.engine, session.meta, crops)

@@ -1,4 +1,4 @@
-"""The one training loop: it knows neither labels nor SSL nor modes."""
+"""The one training loop. It does not know labels, SSL or modes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from fkt.views.loader import Batch, Loader
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a run leaves beside the weights in its objective."""
+    """The result of a run, besides the weights in its objective."""
 
     rows: list[dict[str, float]]
-    """The learning curve, one row a check."""
+    """The learning curve: one row for each validation."""
     kept_step: int
-    """The step whose weights the objective now holds."""
+    """The step whose weights the objective has now."""
     train_seconds: float
-    """Spent on steps."""
+    """Time spent on steps."""
     check_seconds: float
-    """Spent on validation."""
+    """Time spent on validation."""
 
 
 def fit(
@@ -47,11 +47,11 @@ def fit(
     resume: Resume,
     label: str,
 ) -> Fitted:
-    """Train an objective for ``length.steps`` steps and leave the kept weights in it.
+    """Train an objective for ``length.steps`` steps, and load the kept weights into it.
 
-    keep: ``validation`` keeps the check with the best validation accuracy (ties: the lower validation loss, then the
-    earlier), ``last`` the last. label: what the progress bar says. Raises Diverged where a loss is not finite, and what
-    Objective.check raises.
+    keep: ``validation`` keeps the weights with the best validation accuracy (ties: the lower validation loss, then the
+    earlier step), ``last`` the last. label: text of the progress bar. Raises Diverged if a loss is not finite, and
+    whatever Objective.check raises.
     """
     optimizer = build_optimizer(objective, training)
     state = resume.load(objective, optimizer)
@@ -67,7 +67,7 @@ def fit(
                 objective.after_step(state.step / length.steps)
                 row = None
                 if length.is_check(state.step):
-                    row = _check(state, length, rate, label)  # waits for the steps that a GPU still has to do
+                    row = _check(state, length, rate, label)  # waits for the GPU to finish its steps
                     objective.check(row)
                     stopped = time.perf_counter()
                     state.train_seconds += stopped - began
@@ -91,7 +91,7 @@ def fit(
 def _step(
     objective: Objective, optimizer: Optimizer, batch: Batch, rate: float, precision: torch.dtype, state: State
 ) -> None:
-    """Take one step; the losses are summed on the device, so that no step waits for them."""
+    """Take one step. The losses are summed on the device, so that no step waits for them."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
@@ -107,9 +107,9 @@ def _step(
 
 
 def _check(state: State, length: Length, rate: float, label: str) -> dict[str, float]:
-    """Make a row of the learning curve from the means since the last one. Raises Diverged.
+    """Return a row of the learning curve from the means since the last row. Raises Diverged.
 
-    What only some of the steps have told is a mean over those, and not in the row where none has.
+    A value that only some steps have is a mean over these steps.
     """
     means = {name: float(value) / state.counted[name] for name, value in state.sums.items()}
     state.sums, state.counted = {}, {}
@@ -125,7 +125,7 @@ def _check(state: State, length: Length, rate: float, label: str) -> dict[str, f
 
 
 def _keep(objective: Objective, state: State, row: dict[str, float], keep: str) -> None:
-    """Append the row, and hold on to the weights if they are the best so far and the best are asked for."""
+    """Append the row, and keep a copy of the weights if they are the best so far and the best are wanted."""
     earlier = [r for r in state.rows if r["step"] == state.kept_step]
     state.rows.append(row)
     if keep == "last":

@@ -1,4 +1,4 @@
-"""What is looked at along a run: validation images, and the signs of a run gone wrong."""
+"""Validation along a run, and the signs of a failed run."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ from fkt.data.store import Split
 from fkt.models.classifier import Classifier
 
 COLLAPSED = 0.05
-"""Features whose relative standard deviation (1 where they spread evenly) is below this carry next to nothing."""
-
+"""Relative standard deviation of the features (1: evenly spread) below which they carry almost no information."""
 REMEDY = "try a lower learning rate, a larger batch or another SSL method"
 SIGNS: dict[str, tuple[float, str]] = {
     "feature_std": (
         COLLAPSED,
-        "the features have collapsed: their standard deviation is {:.3f} of what evenly spread ones have",
+        "the features have collapsed: their standard deviation is {:.3f} of that of evenly spread features",
     ),
     "projection_std": (
         0.2,
-        "the projections have collapsed into a point: their standard deviation is {:.3f} of what evenly spread ones "
-        "have",
+        "the projections have collapsed into a point: their standard deviation is {:.3f} of that of evenly spread ones",
     ),
     "projection_rank": (
         2.0,
-        "the projections have collapsed onto a line: their covariance has the rank {:.2f} (participation ratio)",
+        "the projections have collapsed onto a line: the rank of their covariance (participation ratio) is {:.2f}",
     ),
     "prototypes_used": (2.0, "the prototypes have collapsed: {:.2f} of them are in use"),
 }
-"""What a learning curve may log, the value below which it is a collapse, and how that is said."""
+"""Column of the learning curve -> the value below which it is a collapse, and the message."""
 
 Validate = Callable[[], dict[str, float]]
 
 
 def validation(classifier: Classifier, split: Split, batch_size: int, precision: torch.dtype) -> Validate:
-    """Return a function that scores a classifier on plain validation images, all of them.
+    """Return a function that scores a classifier on all validation images, without augmentation.
 
-    It returns ``val_accuracy``, ``val_loss`` (cross-entropy, a mean over images) and ``val_classes``, the number of
-    different classes it predicts; 1 is a constant prediction.
+    It returns ``val_accuracy``, ``val_loss`` (mean cross-entropy) and ``val_classes``, the number of different classes
+    that are predicted; 1 is a constant prediction.
     """
 
     @torch.inference_mode()
@@ -53,7 +51,7 @@ def validation(classifier: Classifier, split: Split, batch_size: int, precision:
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits.append(classifier(images).float())
         classifier.train()
-        scores, labels = torch.cat(logits).cpu(), split.labels.cpu()  # not every device has float64
+        scores, labels = torch.cat(logits).cpu(), split.labels.cpu()  # some devices have no float64
         predicted = scores.argmax(dim=1)
         return {
             "val_accuracy": (predicted == labels).double().mean().item(),
@@ -65,7 +63,7 @@ def validation(classifier: Classifier, split: Split, batch_size: int, precision:
 
 
 def warnings_of(rows: Sequence[dict[str, float]]) -> list[str]:
-    """Say what a learning curve ended in that a person should know: collapse, a constant prediction."""
+    """Return warnings about the end of a learning curve: collapse, a constant prediction."""
     last = rows[-1]
     found = [
         f"{words.format(last[name])}; {REMEDY}"
@@ -74,6 +72,7 @@ def warnings_of(rows: Sequence[dict[str, float]]) -> list[str]:
     ]
     if last.get("val_classes", 2.0) == 1.0:
         found.append(
-            "the classifier calls every validation image the same; try a longer budget or another learning rate"
+            "the classifier predicts the same class for every validation image; try a longer budget or another "
+            "learning rate"
         )
     return found

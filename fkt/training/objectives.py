@@ -1,4 +1,4 @@
-"""The arms of the comparison as objectives, side by side: what differs between them is what stands here."""
+"""The arms of the comparison as objectives: this file has all the differences between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fkt.ssl.base import Method
 
 ROUNDING = 1e-3
-"""Tolerance for the lower bound of a loss, relative to the bound or to 1, whichever is larger."""
+"""Relative tolerance for the lower bound of a loss."""
 
 
 class Pretrain(Objective):
@@ -70,7 +70,7 @@ class Supervised(Objective):
 
 
 class Representational(Supervised):
-    """L_CE alone, from a backbone that Pretrain or Distill has trained; all of it goes on training."""
+    """L_CE alone, from a backbone that Pretrain or Distill has trained; all of its weights are trained."""
 
     def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
         super().__init__(classifier, cross_entropy)
@@ -78,7 +78,7 @@ class Representational(Supervised):
 
 
 class Frozen(Representational):
-    """L_CE alone, for the linear head on a backbone that Pretrain has trained and that nothing changes any more."""
+    """L_CE alone, for a linear layer on a backbone that Pretrain has trained and that does not change."""
 
     def __init__(self, classifier: Classifier, cross_entropy: SupervisedLoss, pretrained: nn.Module) -> None:
         super().__init__(classifier, cross_entropy, pretrained)
@@ -87,8 +87,8 @@ class Frozen(Representational):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """See Objective.loss."""
         assert batch.images is not None and batch.labels is not None
-        # In every step, for the loop and the validations put all modules into training mode: BatchNorm would then
-        # normalize by the batch, and move its running statistics without any gradient.
+        # In every step, because the loop and the validation put all modules into training mode: BatchNorm would then
+        # normalize by the batch, and change its running statistics.
         self.classifier.backbone.eval()
         with torch.no_grad():
             features = self.classifier.backbone(batch.images)
@@ -97,15 +97,15 @@ class Frozen(Representational):
 
 
 class Distill(Objective):
-    """Cross-entropy on the clusters that a teacher's features fall into (Jigsaw++, arXiv:1805.00385, Sec. 4).
+    """Cross-entropy on the clusters of a teacher's features (Jigsaw++, arXiv:1805.00385, Sec. 4).
 
-    Only membership is transferred: no feature and no logit of the teacher, so that it may be any network.
+    The student learns only the cluster of each image, no feature and no logit, so that the teacher may be any network.
     """
 
     clusters: Tensor
 
     def __init__(self, classifier: Classifier, clusters: Tensor) -> None:
-        """classifier: of as many classes as there are clusters; clusters: (N,) int64, of each training image."""
+        """classifier: one class for each cluster. clusters: (N,) int64, the cluster of each training image."""
         super().__init__()
         self.classifier = classifier
         self.register_buffer("clusters", clusters, persistent=False)
@@ -126,7 +126,7 @@ class Distill(Objective):
 
 
 class Functional(Objective):
-    """L = L_CE + lambda * L_SSL on one backbone in one run (arXiv:2304.01354, Eq. 5), or as its balance weighs them."""
+    """L = L_CE + lambda * L_SSL on one backbone in one run (arXiv:2304.01354, Eq. 5), or weighted by a balance."""
 
     def __init__(
         self,
@@ -138,9 +138,9 @@ class Functional(Objective):
         classify_views: bool,
         gradient_checks: int = 0,
     ) -> None:
-        """classify_views: cross-entropy takes the features of the SSL views instead of a batch of its own.
+        """classify_views: cross-entropy uses the features of the SSL views instead of a separate batch.
 
-        gradient_checks: how often along the run the losses' gradients on the backbone are compared, for the log.
+        gradient_checks: how often along the run the gradients of the losses on the backbone are compared, for the log.
         """
         super().__init__()
         assert method.backbone is classifier.backbone, "the two losses share one backbone"
@@ -150,7 +150,7 @@ class Functional(Objective):
         self.balance = balance
         self.classify_views = classify_views
         self.gradient_checks = gradient_checks
-        self._compare = False  # at the step under way
+        self._compare = False  # in the current step
 
     @property
     def model(self) -> Classifier:
@@ -168,7 +168,7 @@ class Functional(Objective):
             assert batch.images is not None
             logits, labels = self.classifier(batch.images), batch.labels
         ce, ssl = self.cross_entropy(logits, labels), output.loss
-        # SimSiam's loss is negative; its weight would be, too, or grow for ever. A constant changes no gradient.
+        # SimSiam's loss is negative, which these balances cannot handle. A constant does not change the gradient.
         fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
         parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
@@ -180,12 +180,12 @@ class Functional(Objective):
         self._compare = is_due(step + 1, steps, self.gradient_checks)
 
     def check(self, row: Mapping[str, float]) -> None:
-        """See Objective.check; a balance by size gives wrong weights if the loss falls below its lower bound."""
+        """See Objective.check. A balance that depends on the size of losses fails silently with a wrong lower bound."""
         ssl, lower_bound = row["ssl"], self.method.lower_bound
         if self.balance.by_size and ssl < lower_bound - ROUNDING * max(1.0, abs(lower_bound)):
             raise UserError(
-                f"the self-supervised loss fell to {ssl:.4g}, below the lower bound of its method, {lower_bound:.4g}, "
-                "from which joint.balance measures it; decrease self.lower_bound in the method's __init__, or set "
+                f"the self-supervised loss fell to {ssl:.4g}, below the lower bound of its method, {lower_bound:.4g}; "
+                "joint.balance needs the right bound: set self.lower_bound in the method's __init__, or set "
                 "joint.balance: fixed"
             )
 

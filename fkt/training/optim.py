@@ -18,9 +18,9 @@ class LARS(Optimizer):
     """Layer-wise adaptive rate scaling (You et al., arXiv:1708.03888) with momentum.
 
     For a weight w of two or more dimensions with gradient g, the step direction is r * (g + wd * w) with
-    r = eta * ||w|| / (||g|| + wd * ||w|| + eps), and 1 where either norm is 0. Tensors of one dimension (biases,
-    normalization) are moved by plain momentum SGD without decay, as SimCLR does. The rate multiplies the momentum
-    buffer (the PyTorch convention), not what goes into it.
+    r = eta * ||w|| / (||g|| + wd * ||w|| + eps), and the plain gradient if either norm is 0. One-dimensional tensors
+    (biases, normalization) get plain momentum SGD without weight decay, as in SimCLR. The learning rate multiplies the
+    momentum buffer (the PyTorch convention), not the direction that enters it.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class LARS(Optimizer):
     def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Move every parameter that has a gradient; returns what the closure returns."""
+        """Update every parameter that has a gradient. Return the result of the closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -65,8 +65,8 @@ class LARS(Optimizer):
             decay = group["weight_decay"]
             weight_norm, gradient_norm = weight.norm(), gradient.norm()
             ratio = group["trust_coefficient"] * weight_norm / (gradient_norm + decay * weight_norm + group["eps"])
-            # Neither adapted nor decayed where either is zero: a ratio of 1 would decay a weight that no loss moves
-            # 1 / trust_coefficient times as fast as one that hardly any does.
+            # No adaptation and no decay if either norm is zero: with a ratio of 1, a weight without gradient would
+            # decay 1 / trust_coefficient times as fast as a weight with a small gradient.
             scaled = gradient.add(weight, alpha=decay) * ratio
             direction = torch.where((weight_norm > 0) & (gradient_norm > 0), scaled, gradient)
         state = self.state[weight]
@@ -78,9 +78,9 @@ class LARS(Optimizer):
 
 
 def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
-    """Build the optimizer that a training section names, over all of a module's trainable parameters.
+    """Build the optimizer of a training section for all trainable parameters of a module.
 
-    Weight decay is for weights of two or more dimensions alone.
+    Only weights of two or more dimensions have weight decay.
     """
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
@@ -89,7 +89,7 @@ def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
     ]
     match training.optimizer:
         case "sgd":
-            # Not fused: a weight whose first gradient comes late (SwAV's prototypes) has no momentum when others do.
+            # Not fused, because SwAV's prototypes get their first gradient, and so their momentum, later than others.
             return eager(SGD)(groups, lr=training.learning_rate, momentum=training.momentum, foreach=True)
         case "adamw":
             return eager(AdamW)(groups, lr=training.learning_rate, fused=True)
@@ -104,9 +104,9 @@ def build_optimizer(module: nn.Module, training: Training) -> Optimizer:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_fraction: float) -> float:
-    """Return the rate of a step (from 0): linear rise over the warm-up, then a cosine from the peak to 0.
+    """Return the learning rate of a step (from 0): linear warm-up, then a cosine from the peak to 0.
 
-    The peak is reached at the last step of the warm-up; the rate would be 0 at step ``steps``, which is not taken.
+    The last step of the warm-up has the peak; the rate would be 0 at step ``steps``, which is not taken.
     """
     warmup = round(warmup_fraction * steps)
     if step < warmup:

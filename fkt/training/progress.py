@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar where there is one, plain lines where there is none."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from tqdm import tqdm
 
 LINE_SECONDS = 15.0
-"""At least this long between two plain lines."""
+"""Least time between two plain lines."""
 
 
 class Progress:
@@ -22,7 +22,7 @@ class Progress:
         )
 
     def update(self, step: int, row: dict[str, float] | None) -> None:
-        """step: steps done; row: the newest row of the learning curve, where there is a new one."""
+        """Show the progress. step: steps done; row: the newest row of the learning curve, if there is a new one."""
         if self.bar is not None:
             self.bar.update()
             if row is not None:
@@ -32,7 +32,7 @@ class Progress:
             print(f"{self.label}: step {step}/{self.steps}, {self._numbers(step, row)}", flush=True)
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from fkt.core.files import replacing, write_json
 from fkt.core.hardware import device_name, peak_memory_mb
-from fkt.models.checkpoint import Card, save_model
+from fkt.models.checkpoint import Card, code_version, save_model
 from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops
 from fkt.training.budget import Length
@@ -66,7 +65,7 @@ def record(
             "warnings": warnings,
             **({"labelled_images": len(session.labelled)} if isinstance(model, Classifier) else {}),
         },
-        versions={"python": platform.python_version(), "torch": torch.__version__},
+        **code_version(),
     )
     save_model(run.model, model, card)
     cost = cost_of(session, model, fitted, length, start)

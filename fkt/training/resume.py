@@ -1,4 +1,4 @@
-"""Unfinished runs: saved now and then, taken up again exactly where they were, never mistaken for another run."""
+"""Unfinished runs: saved regularly, resumed at the exact step, never confused with another run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fkt.core.errors import UserError
 from fkt.core.files import replacing
 
 SAVE_SECONDS = 30.0
-"""This long between two saves, so that short runs do not pay for them."""
+"""Time between two saves, so that short runs do not pay for saving."""
 KEEP_SECONDS = 14 * 86400.0
-"""Unfinished runs older than this are removed at the next start."""
+"""Older unfinished runs are deleted at the next start."""
 
 
 @dataclass
 class State:
-    """Everything beside weights and optimizer that a run needs to go on."""
+    """What a run needs to resume, besides the weights and the optimizer."""
 
     step: int = 0
-    """Steps done."""
+    """Number of steps done."""
     rows: list[dict[str, float]] = field(default_factory=list)
     """The learning curve so far."""
     train_seconds: float = 0.0
@@ -40,11 +40,11 @@ class State:
     sums: dict[str, Tensor] = field(default_factory=dict)
     """Sums of the losses since the last row of the curve."""
     counted: dict[str, int] = field(default_factory=dict)
-    """Steps in each of these sums."""
+    """Number of steps in each of these sums."""
     kept_step: int = 0
     """The step whose weights are in ``kept``."""
     kept: dict[str, Tensor] | None = None
-    """Weights of the best step so far, or None where the last is kept."""
+    """Weights of the best step so far; None if the last is kept."""
 
 
 def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can hold
@@ -54,7 +54,7 @@ def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can h
 
 
 class Resume:
-    """One file that holds an unfinished run."""
+    """The file of an unfinished run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,16 +71,16 @@ class Resume:
             content = torch.load(self.path, map_location=device, weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise UserError(
-                f"{self.path}, an unfinished run, cannot be read: {str(error).splitlines()[0]}; delete it, and the "
-                "run starts afresh"
+                f"{self.path}: the unfinished run cannot be read ({str(error).splitlines()[0]}); delete the file to "
+                "start the run again"
             ) from error
-        print(f"going on from step {content['state']['step']}, saved in {self.path}", flush=True)
+        print(f"resuming from step {content['state']['step']}, saved in {self.path}", flush=True)
         module.load_state_dict(content["module"])
         optimizer.load_state_dict(content["optimizer"])
         return State(**content["state"])
 
     def due(self, *, last: bool) -> bool:
-        """Whether it is time to save: a while after the last save, and at the end of a run that has saved before."""
+        """Return whether to save: some time after the last save, and at the end of a run that has saved before."""
         return time.monotonic() - self._saved >= SAVE_SECONDS or (last and self.path.is_file())
 
     def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
@@ -110,20 +110,20 @@ class Resume:
 
 
 class Interrupt:
-    """Ctrl-C ends a run after the step it is in, so that the run can be saved; a second one ends it at once."""
+    """Ctrl-C ends a run after the current step, so that the run can be saved. A second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
-        """Listen, where signals can be listened to: in the main thread."""
+        """Handle SIGINT; only possible in the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave Ctrl-C as it was."""
+        """Restore the earlier handler."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 

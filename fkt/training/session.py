@@ -32,9 +32,6 @@ from fkt.training.record import Start, record
 from fkt.training.resume import Resume, fingerprint
 from fkt.views.loader import Loader
 
-WITH_VIEWS = ("pretrain", "distill", "joint")
-"""Sections of the stages whose batches hold SSL views."""
-
 
 @dataclass(frozen=True)
 class Session:
@@ -164,8 +161,7 @@ def open_session(params: Params, run: Run) -> Session:
     check_against_data(params, load_meta(run.prepared))
     setup_torch()
     device = pick_device()
-    with_masks = params.augment.object_share > 0 and run.network.section in WITH_VIEWS
-    train_split = load_split(run.prepared, "train", device, with_masks=with_masks)
+    train_split = load_split(run.prepared, "train", device)
     return Session(
         params,
         run,

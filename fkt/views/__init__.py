@@ -1,1 +1,1 @@
-"""Augmented views of prepared images, by two engines, and the batches made of them; knows no model and no loss."""
+"""Augmented views of prepared images by two engines, and training batches. No models and no losses."""

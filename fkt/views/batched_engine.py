@@ -1,10 +1,10 @@
-"""The batched engine: whole uint8 batches in torch, on the CPU or a GPU, with all random numbers drawn on the CPU."""
+"""The batched engine: whole uint8 batches in torch, on the CPU or a GPU. All random numbers are drawn on the CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -14,85 +14,70 @@ from fkt.data.meta import Meta
 from fkt.data.normalize import normalize
 from fkt.params import Transform
 from fkt.params.augment import Erasing, GaussianBlur, GaussNoise, Solarize
-from fkt.views.color import COLOR, ColorChanges
-from fkt.views.geometry import GEOMETRIC, Interpolating, PixelMoves, Sampling, split_runs
-from fkt.views.good_crops import DRAWS, good_draws, object_share
-from fkt.views.pixel import Blur, Erasure, Noise, Solarization
+from fkt.views.geometry import GEOMETRIC, Sampling, geometric_passes
+from fkt.views.object_crops import ObjectCrops
+from fkt.views.photometric import COLOR, Blur, ColorChanges, Erasure, Noise, Solarization
 
 CHUNK_VALUES = 2**19
-"""Values of a chunk on the CPU: 2 MiB of float32, so that the next operation finds them in the cache."""
+"""Size of a chunk on the CPU: 2 MiB of float32, so that it stays in the cache from one operation to the next."""
 
 
 class Pass(Protocol):
-    """One sweep over the images, for one step of the pipeline or several."""
+    """One pass over the images, for one step of the pipeline or several."""
 
     def draw(self, count: int, generator: Generator) -> Tensor:
-        """Return (count, K) float32 numbers on the CPU: all that is random about this pass, one row an image."""
+        """Return (count, K) float32 on the CPU: all random numbers of this pass, one row per image."""
         ...
 
     def apply(self, images: Tensor, drawn: Tensor, host: Tensor) -> Tensor:
-        """Return the images, changed.
+        """Return the changed images.
 
-        images: (B, C, H, W) uint8, or float32 in [0, 255] which may be overwritten; drawn: (B, K) beside them;
-        host: the same numbers on the CPU, so that a choice of images does not wait for the GPU.
+        images: (B, C, H, W) uint8, or float32 in [0, 255], which may be overwritten; drawn: (B, K) on their device;
+        host: the same numbers on the CPU, so that a selection of images does not wait for the GPU.
         """
         ...
 
 
+SINGLE: dict[type[Transform], Callable[[Any, int], Pass]] = {
+    GaussianBlur: Blur,
+    Solarize: Solarization,
+    GaussNoise: Noise,
+    Erasing: Erasure,
+}
+"""Pass of each step that is not combined with others, built from the step and the image size."""
+
+
 class BatchedPipeline:
-    """A pipeline of the batched engine; see ``fkt.views.pipeline.Pipeline``."""
+    """A pipeline of the batched engine."""
 
-    def __init__(self, steps: Sequence[Transform], meta: Meta, least_share: float = 0.0) -> None:
-        """Plan the passes for images of the size and channels in ``meta``.
-
-        least_share: above 0, what a crop is to hold of the object, or it is drawn anew; steps begin with the crop.
-        """
+    def __init__(self, steps: Sequence[Transform], meta: Meta, crops: ObjectCrops | None = None) -> None:
+        """crops: the choice among several draws of the first step, which is then a crop; None = off."""
         self.passes = plan(steps, meta)
         self.meta = meta
-        self.least_share = least_share
+        self.crops = crops
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, *key: int | str, masks: Tensor | None = None) -> Tensor:
-        """Return one normalized view of each image; see ``fkt.views.pipeline.Pipeline``."""
-        # Views are exact whatever the network around them computes in.
+    def __call__(self, images: Tensor, *key: int | str, index: Tensor | None = None) -> Tensor:
+        """Return one view of each image.
+
+        images: (B, C, H, W) uint8; index: (B,) positions of the images in the train split, needed only with crops.
+        Returns (B, C, H, W) float32, normalized, channels-last, on the same device. The same key gives the same views
+        of the same batch in every process and on every device.
+        """
+        # The precision of the network does not apply to the views.
         with torch.autocast("cpu", enabled=False), torch.autocast(images.device.type, enabled=False):
-            hosts, again = self._draw(len(images), *key)
-            return self._apply(images, hosts, again, masks)
+            generator = keyed_generator(*key)
+            hosts = [one.draw(len(images), generator) for one in self.passes]
+            if self.crops is not None:  # after all other draws, so that a view with a good first crop does not change
+                crop = self.passes[0]
+                assert isinstance(crop, Sampling) and index is not None
+                hosts[0] = self.crops.choose(crop, hosts[0], index, generator)
+            return self._apply(images, hosts)
 
-    def crop_shares(self, masks: Tensor, *key: int | str) -> tuple[Tensor, Tensor]:
-        """Return how much of its object each view of a key holds in its crop, as first drawn and as it is kept.
-
-        masks: (B, H, W). Returns two (B,) float64 tensors in [0, 1]; see ``fkt.views.good_crops``.
-        """
-        hosts, again = self._draw(len(masks), *key)
-        draws = torch.stack([hosts[0], *again]).to(masks.device)
-        crop = self._crop()
-        first, kept = [], []
-        step = max(1, CHUNK_VALUES // masks[0].numel())  # shares are sums of float64, eight times the masks
-        for some, its in zip(masks.split(step), draws.split(step, dim=1), strict=True):
-            first.append(object_share(some, crop.boxes(its[0])))
-            kept.append(object_share(some, crop.boxes(self._good(its, some))))
-        return torch.cat(first), torch.cat(kept)
-
-    def _draw(self, count: int, *key: int | str) -> tuple[list[Tensor], list[Tensor]]:
-        """Draw the numbers of each pass, and further crops to choose from where crops are judged."""
-        generator = keyed_generator(*key)
-        hosts = [one.draw(count, generator) for one in self.passes]
-        # After all others: a view whose first crop is good is the one that it would be if none were judged.
-        further = self.passes[0].draw((DRAWS - 1) * count, generator).split(count) if self.least_share else []
-        return hosts, list(further)
-
-    def _apply(self, images: Tensor, hosts: Sequence[Tensor], again: Sequence[Tensor], masks: Tensor | None) -> Tensor:
-        """Send the images through the passes, in chunks on the CPU.
-
-        hosts: what each pass has drawn; again: what else the first one has, to choose from by the masks.
-        """
-        everything = [*hosts, *again]
-        drawn = torch.cat([torch.empty(len(images), 0), *everything], dim=1).to(images.device)  # one transfer for all
-        parts = torch.split(drawn, [host.shape[1] for host in everything], dim=1)
-        numbers = list(parts[: len(hosts)])
-        if again:
-            numbers[0] = self._good(torch.stack([numbers[0], *parts[len(hosts) :]]), masks)
+    def _apply(self, images: Tensor, hosts: Sequence[Tensor]) -> Tensor:
+        """Apply the passes with the numbers that they drew, in chunks on the CPU."""
+        drawn = torch.cat([torch.empty(len(images), 0), *hosts], dim=1).to(images.device)  # one transfer for all
+        numbers = torch.split(drawn, [host.shape[1] for host in hosts], dim=1)
         chunk = max(1, CHUNK_VALUES // images[0].numel()) if images.device.type == "cpu" else len(images)
         views = torch.empty(images.shape, device=images.device, memory_format=torch.channels_last)
         for start in range(0, len(images), chunk):
@@ -103,53 +88,20 @@ class BatchedPipeline:
             views[rows] = normalize(part, self.meta.mean, self.meta.std)
         return views
 
-    def _good(self, draws: Tensor, masks: Tensor | None) -> Tensor:
-        """Choose among (T, B, 10) draws of the crop; its pass, Sampling, reads no number of the host."""
-        assert masks is not None, "where crops are judged, every call is given masks"
-        exact = draws.device if draws.device.type == "cuda" else torch.device("cpu")  # the others have no float64
-        draws = draws.to(exact)
-        return good_draws(draws, self._crop().boxes(draws), masks.to(exact), self.least_share).to(masks.device)
-
-    def _crop(self) -> Sampling:
-        crop = self.passes[0]
-        assert isinstance(crop, Sampling), "params let object_share be set only where views begin with a crop"
-        return crop
-
 
 def plan(steps: Sequence[Transform], meta: Meta) -> list[Pass]:
-    """Turn steps into as few passes as give the same views."""
+    """Return as few passes as possible that give the same views as the steps."""
     passes: list[Pass] = []
     for kind, group in groupby(steps, key=_kind):
         members = list(group)
-        match kind:
-            case "geometry":
-                passes.extend(_geometry(run, meta) for run in split_runs(members))
-            case "color":
-                passes.append(ColorChanges(members, meta.channels))
-            case _:
-                passes.extend(_single(step, meta) for step in members)
+        if kind == "geometry":
+            passes += geometric_passes(members, meta.image_size)
+        elif kind == "color":
+            passes.append(ColorChanges(members, meta.channels))
+        else:
+            passes += [SINGLE[type(step)](step, meta.image_size) for step in members]
     return passes
 
 
 def _kind(step: Transform) -> str:
     return "geometry" if isinstance(step, GEOMETRIC) else "color" if isinstance(step, COLOR) else "single"
-
-
-def _geometry(run: list[Transform], meta: Meta) -> Pass:
-    if any(isinstance(step, Interpolating) for step in run):
-        return Sampling(run, meta.image_size)
-    return PixelMoves(run)
-
-
-def _single(step: Transform, meta: Meta) -> Pass:
-    match step:
-        case GaussianBlur():
-            return Blur(step, meta.image_size)
-        case Solarize():
-            return Solarization(step)
-        case GaussNoise():
-            return Noise(step)
-        case Erasing():
-            return Erasure(step, meta.image_size)
-        case _:
-            raise AssertionError(f"{step.name} is refused by fkt.params for this engine")

@@ -1,14 +1,15 @@
-"""Crops, flips, rotations and affine maps of whole batches: one sampling grid for each step that interpolates.
+"""Crops, flips, rotations and affine maps of whole batches.
 
 A map takes centered pixel coordinates (x, y) of the output to those of the input: input = linear @ output + shift.
-Flips and quarter turns only move pixels, so they join any other step exactly. Two steps that both interpolate
-are kept apart: in albumentations the second reads the rounded and blurred result of the first, with its border.
+Flips and quarter turns only move pixels, so they can be combined with any other step exactly. Two steps that both
+interpolate are not combined: in albumentations the second step reads the rounded result of the first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,8 @@ from fkt.params import Transform
 from fkt.params.augment import Affine, HorizontalFlip, RandomResizedCrop, RandomRotate90, VerticalFlip
 from fkt.views.draws import happens, uniform, whole
 
-Moving = HorizontalFlip | VerticalFlip | RandomRotate90
-Interpolating = RandomResizedCrop | Affine
-GEOMETRIC = (HorizontalFlip, VerticalFlip, RandomRotate90, RandomResizedCrop, Affine)
+INTERPOLATING = (RandomResizedCrop, Affine)
+GEOMETRIC = (HorizontalFlip, VerticalFlip, RandomRotate90, *INTERPOLATING)
 
 _FLIP_X = torch.tensor([[-1.0, 0.0], [0.0, 1.0]])
 _FLIP_Y = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
@@ -30,22 +30,25 @@ _QUARTER_TURNS = torch.tensor(
 _CROP_TRIES = 10
 
 
-def split_runs(steps: Sequence[Transform]) -> list[list[Transform]]:
-    """Cut consecutive geometric steps into runs with at most one interpolating step each."""
+def geometric_passes(steps: Sequence[Transform], image_size: int) -> list[PixelMoves | Sampling]:
+    """Combine consecutive geometric steps into as few passes as possible."""
     runs: list[list[Transform]] = [[]]
     for step in steps:
-        if isinstance(step, Interpolating) and any(isinstance(other, Interpolating) for other in runs[-1]):
+        if isinstance(step, INTERPOLATING) and _interpolates(runs[-1]):
             runs.append([])
         runs[-1].append(step)
-    return runs
+    return [Sampling(run, image_size) if _interpolates(run) else PixelMoves(run) for run in runs]
 
 
+def _interpolates(steps: Sequence[Transform]) -> bool:
+    return any(isinstance(step, INTERPOLATING) for step in steps)
+
+
+@dataclass
 class PixelMoves:
-    """Flips and quarter turns alone: pixels change places and keep their values, uint8 or float."""
+    """Flips and quarter turns. Pixels change places and keep their values, uint8 or float."""
 
-    def __init__(self, steps: Sequence[Transform]) -> None:
-        """Take the steps in the order of their application."""
-        self.steps = steps
+    steps: Sequence[Transform]
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Return (count, 3): whether to transpose, to mirror x, to mirror y, in this order."""
@@ -53,11 +56,11 @@ class PixelMoves:
         for step in self.steps:
             linear = linear @ _draw_moves(step, count, generator)
         transposed = linear[:, 0, 0] == 0
-        mirrored = linear.sum(dim=1) < 0  # the one entry of each column: the sign of output x, of output y
+        mirrored = linear.sum(dim=1) < 0  # each column has one entry: the sign of output x, or of output y
         return torch.cat([transposed[:, None], mirrored], dim=1).float()
 
     def apply(self, images: Tensor, drawn: Tensor, _host: Tensor) -> Tensor:
-        """Move the pixels of (B, C, S, S) images of any dtype."""
+        """Move the pixels of images (B, C, S, S) of any dtype."""
         transposed, mirror_x, mirror_y = (drawn[:, column, None, None, None] > 0 for column in range(3))
         if any(isinstance(step, RandomRotate90) for step in self.steps):
             images = torch.where(transposed, images.transpose(2, 3), images)
@@ -67,13 +70,14 @@ class PixelMoves:
         return images
 
 
+@dataclass
 class Sampling:
-    """A crop or an affine map, with the flips and quarter turns around it, as one bilinear sampling."""
+    """A crop or an affine map, with the flips and quarter turns before and after it, as one bilinear sampling."""
 
-    def __init__(self, steps: Sequence[Transform], image_size: int) -> None:
-        """Take the steps in the order of their application; one of them interpolates."""
-        self.steps = steps
-        self.size = image_size
+    steps: Sequence[Transform]
+    """One of them interpolates."""
+    size: int
+    """Side of the images."""
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Return (count, 10): linear (4), shift (2), and the box that may be read: low x, low y, high x, high y."""
@@ -94,12 +98,12 @@ class Sampling:
         return torch.cat([linear.flatten(1), shift, low, high], dim=1)
 
     def boxes(self, drawn: Tensor) -> Tensor:
-        """Return the box (..., 4) that each of (..., 10) draws may read: left, top, right, bottom in pixels."""
+        """Return the box (..., 4) of each draw (..., 10): left, top, right, bottom in pixels of the input."""
         half = self.size / 2
         return torch.cat([drawn[..., 6:8] + (half - 0.5), drawn[..., 8:] + (half + 0.5)], dim=-1)
 
     def apply(self, images: Tensor, drawn: Tensor, _host: Tensor) -> Tensor:
-        """Sample (B, C, S, S) images; returns float32 in the range of the input, black where nothing is."""
+        """Sample images (B, C, S, S). Returns float32 in the range of the input, black outside of the input."""
         unit = drawn * (2.0 / self.size)  # grid_sample measures in half image sides
         axis = torch.arange(self.size, dtype=torch.float32, device=images.device) - (self.size - 1) / 2
         grid = torch.empty(len(images), self.size, self.size, 2, device=images.device)
@@ -108,7 +112,7 @@ class Sampling:
             from_x = unit[:, 2 * coordinate, None, None] * axis
             from_y = unit[:, 2 * coordinate + 1, None, None] * axis[:, None] + unit[:, 4 + coordinate, None, None]
             place = from_x + from_y  # (B, S, S)
-            if cropped:  # beyond its outermost pixel centers a crop's border is replicated, not its surroundings read
+            if cropped:  # outside of the box, the border pixels are repeated: the surroundings must not be read
                 torch.maximum(place, unit[:, 6 + coordinate, None, None], out=place)
                 torch.minimum(place, unit[:, 8 + coordinate, None, None], out=place)
             grid[..., coordinate] = place
@@ -116,7 +120,7 @@ class Sampling:
 
 
 def _draw_moves(step: Transform, count: int, generator: Generator) -> Tensor:
-    """Return (count, 2, 2) maps of a flip or a quarter turn."""
+    """Return the maps (count, 2, 2) of a flip or a quarter turn."""
     applied = happens(generator, count, step.p)
     if isinstance(step, RandomRotate90):
         turns = whole(generator, torch.full((count,), 4.0)).long()
@@ -126,7 +130,7 @@ def _draw_moves(step: Transform, count: int, generator: Generator) -> Tensor:
 
 
 def _draw_crop(step: RandomResizedCrop, count: int, size: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw boxes as albumentations and torchvision do: the first of ten tries that fits, else the middle.
+    """Draw boxes as albumentations and torchvision do: the first of ten tries that fits, otherwise the center.
 
     Returns the map, (count, 2, 2) and (count, 2), and the centers of the box's first and last pixel, (count, 2, 2).
     """
@@ -136,9 +140,10 @@ def _draw_crop(step: RandomResizedCrop, count: int, size: int, generator: Genera
     fits = ((tries > 0) & (tries <= size)).all(dim=2)
     box = tries[torch.arange(count), fits.int().argmax(dim=1)]
     start = torch.stack([whole(generator, size - box[:, side].clamp(max=size) + 1) for side in range(2)], dim=1)
-    middle = torch.tensor(_fallback_box(step, size))
+    smallest, largest = step.ratio  # if no try fits: the largest centered box that the ratios allow
+    center = torch.tensor([float(max(1, min(size, round(side)))) for side in (size * largest, size / smallest)])
     found = fits.any(dim=1, keepdim=True)
-    box, start = torch.where(found, box, middle), torch.where(found, start, ((size - middle) / 2).floor())
+    box, start = torch.where(found, box, center), torch.where(found, start, ((size - center) / 2).floor())
     applied = happens(generator, count, step.p)[:, None]
     box, start = torch.where(applied, box, float(size)), torch.where(applied, start, 0.0)
     first = start - (size - 1) / 2
@@ -146,16 +151,10 @@ def _draw_crop(step: RandomResizedCrop, count: int, size: int, generator: Genera
     return torch.diag_embed(box / size), corners.mean(dim=1), corners
 
 
-def _fallback_box(step: RandomResizedCrop, size: int) -> list[float]:
-    """Width and height of the largest centered box that the ratios allow."""
-    smallest, largest = step.ratio
-    return [float(max(1, min(size, round(side)))) for side in (size * largest, size / smallest)]
-
-
 def _draw_affine(step: Affine, count: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Draw the inverse of albumentations' map: translate @ shear @ rotate @ scale about the center.
 
-    As there, shifts are whole pixels (cut towards zero), and shears count against the axes.
+    As in albumentations, shifts are truncated to whole pixels, and a positive shear moves against the axis.
     """
     shift = (uniform(generator, count, step.translate_percent, 2) * size).trunc_()
     slope = uniform(generator, count, step.shear, 2).neg_().deg2rad_().tan_()

@@ -1,59 +1,67 @@
-"""Batches for training, a pure function of (seed, step): the same after a restart and with any number of workers."""
+"""Training batches, a pure function of (seed, step): the same after a restart and with any number of workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from fkt.core.errors import ParamsError
+from fkt.core.hardware import requested_workers, usable_cores
 from fkt.data.keys import keyed_generator
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
 from fkt.views.albumentations_engine import AlbumentationsPipeline
 from fkt.views.pipeline import Pipeline
-from fkt.views.workers import made_ahead
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Views:
-    """Augmented views of one batch of training images, and what a method may know of those images."""
+    """Augmented views of one batch of training images, and what an SSL method may know about these images."""
 
     images: tuple[Tensor, ...]
-    """V tensors (B, C, H, W), float32, normalized, channels-last; row i of each comes from image i."""
+    """V tensors (B, C, H, W), float32, normalized, channels-last. Row i of each is a view of image i."""
     labels: Tensor
-    """(B,) int64; -1 where the method may not know the label."""
+    """(B,) int64; -1 if the method may not know the label."""
     ids: Tensor
-    """(B,) int64: positions of the images in the training split."""
+    """(B,) int64: positions of the images in the train split."""
     key: tuple[int | str, ...]
-    """What a method's own draws for this batch are keyed by."""
+    """Key of the method's own random draws for this batch."""
 
     def generator(self, what: str) -> torch.Generator:
-        """Return a CPU generator for one of a method's draws; the same for the same step, whatever came before."""
+        """Return a CPU generator for one kind of random draw of a method. It depends on the step and this name."""
         return keyed_generator(*self.key, what)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees. Images are float32 (B, C, H, W), normalized, channels-last."""
+    """The input of one training step. Images are float32 (B, C, H, W), normalized, channels-last."""
 
     views: Views | None
-    """Views of B training images, labelled or not; None where the run has no SSL."""
+    """Views of B training images, labelled or not; None if the run has no SSL."""
     images: Tensor | None
     """B labelled images, or None."""
     labels: Tensor
-    """(B,) int64, for cross-entropy: of ``images``, or where there are none of the images that ``views`` show; -1 where
+    """(B,) int64, for cross-entropy: labels of ``images``, or of the images in ``views`` if ``images`` is None; -1 if
     the label is not in the label budget."""
 
 
 class Loader:
     """Two independent streams: views of all training images, and labelled images.
 
-    Views: each epoch is a permutation of the split, cut into full batches; what is left over differs by epoch.
-    Labelled images: permutations of the labelled positions one after another, cut into batches; a label budget
-    smaller than the batch fills it by repetition, each time with new random numbers.
+    Views: each epoch is a permutation of the train split, cut into full batches; each epoch leaves out other images.
+    Labelled images: permutations of the labelled positions one after another, cut into batches. If there are fewer
+    labelled images than the batch size, a batch repeats them, each time with new random numbers.
     """
 
     def __init__(
@@ -68,14 +76,12 @@ class Loader:
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
-        judged: Tensor | None = None,
     ) -> None:
-        """Take the train split and the positions (M,) in it whose labels cross-entropy may see.
+        """split: the train split; labelled: (M,) positions of the images whose labels cross-entropy may see.
 
-        ssl_labelled: the positions whose labels an SSL method may see; num_views: 0 leaves out the views; images: None
-        leaves out the labelled images; device: where batches go, by default where the split's images are; judged: the
-        positions whose crops are judged by the split's masks, None where none are. Raises ParamsError where the split
-        cannot fill a batch of views, or where there are no labelled images to give.
+        ssl_labelled: positions of the images whose labels an SSL method may see; num_views: 0 = no views; views and
+        images: pipelines of the two streams; images=None: no labelled images; device: of the batches, by default the
+        split's. Raises ParamsError if the split cannot fill a batch of views, or if ``images`` has no labelled images.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -88,14 +94,13 @@ class Loader:
         self.split = split.to("cpu") if self.on_host else split
         self.labelled = labelled.cpu()
         self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
-        self.judged = None if judged is None else torch.isin(torch.arange(len(split)), judged.cpu())
         self.num_views, self.views, self.images = num_views, views, images
         self.batch_size, self.seed = batch_size, seed
         self._orders: dict[str, tuple[int, Tensor]] = {}
 
     @property
     def steps_per_epoch(self) -> float:
-        """Steps in which each image is seen about once: of the views' stream if there is one, else of the labelled."""
+        """Number of steps in which each image is used about once: in the views if there are any, else labelled."""
         if self.num_views:
             return float(len(self.split) // self.batch_size)
         return len(self.labelled) / self.batch_size
@@ -105,38 +110,34 @@ class Loader:
         return self._finished(self._augmented(step))
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yield the batches of steps start ... stop - 1; albumentations runs ahead in FKT_WORKERS processes."""
-        if not self.on_host:
+        """Yield the batches of steps start ... stop - 1. albumentations works ahead in FKT_WORKERS processes."""
+        if self.on_host:
+            yield from map(self._finished, made_ahead(self._augmented, range(start, stop)))
+        else:
             yield from map(self.batch, range(start, stop))
-            return
-        yield from map(self._finished, made_ahead(self._augmented, range(start, stop)))
 
     def _augmented(self, step: int) -> Batch:
-        """Return the batch of a step; albumentations' part still uint8 on the CPU, a quarter of the bytes to move."""
+        """Return the batch of a step. With albumentations it is on the CPU in uint8: a quarter of the bytes to move."""
         views = images = None
         index = torch.zeros(0, dtype=torch.int64)
         if self.num_views:
             index = self._view_index(step)
-            stored, masks = self._stored(index), self._masks(index)
+            stored = self._stored(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            augmented = tuple(_augment(self.views, stored, masks, *key) for key in keys)
+            augmented = tuple(_augment(self.views, stored, index, *key) for key in keys)
             views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
         if self.images is not None:
             index = self._labelled_index(step)
-            images = _augment(self.images, self._stored(index), self._masks(index), self.seed, "image", step)
+            images = _augment(self.images, self._stored(index), index, self.seed, "image", step)
         return Batch(views, images, self.known[index])
 
     def _finished(self, batch: Batch) -> Batch:
-        """Move a batch to its device and normalize what is not."""
-        views = batch.views
+        """Move a batch to its device, and normalize images that are still uint8."""
+        views, images = batch.views, batch.images
         if views is not None:
             moved = tuple(self._normalized(view) for view in views.images)
-            views = Views(moved, views.labels.to(self.device), views.ids.to(self.device), views.key)
-        return Batch(
-            views,
-            None if batch.images is None else self._normalized(batch.images),
-            batch.labels.to(self.device),
-        )
+            views = replace(views, images=moved, labels=views.labels.to(self.device), ids=views.ids.to(self.device))
+        return Batch(views, None if images is None else self._normalized(images), batch.labels.to(self.device))
 
     def _normalized(self, images: Tensor) -> Tensor:
         images = images.to(self.device)
@@ -146,13 +147,6 @@ class Loader:
     def _stored(self, index: Tensor) -> Tensor:
         images = self.split.images(index)
         return images if self.on_host else images.to(self.device)
-
-    def _masks(self, index: Tensor) -> Tensor | None:
-        """Return the masks of images, empty ones for those that are not judged: their crops stay as they are drawn."""
-        if self.judged is None:
-            return None
-        masks = self.split.masks(index).to(self.device)
-        return masks * self.judged[index].to(self.device)[:, None, None]
 
     def _view_index(self, step: int) -> Tensor:
         epoch, at = divmod(step, len(self.split) // self.batch_size)
@@ -168,7 +162,7 @@ class Loader:
         return self.labelled[torch.cat(parts)]
 
     def _order(self, stream: str, epoch: int, count: int) -> Tensor:
-        """Return the permutation of an epoch, kept until another one is asked for."""
+        """Return the permutation of an epoch. The last one of each stream is kept."""
         if self._orders.get(stream, (-1,))[0] != epoch:
             generator = keyed_generator(self.seed, "order", stream, epoch)
             self._orders[stream] = epoch, torch.randperm(count, generator=generator)
@@ -180,7 +174,58 @@ def _known(split: Split, positions: Tensor) -> Tensor:
     return torch.full((len(split),), -1).index_copy_(0, positions, split.labels.cpu()[positions])
 
 
-def _augment(pipeline: Pipeline, images: Tensor, masks: Tensor | None, *key: int | str) -> Tensor:
+def _augment(pipeline: Pipeline, images: Tensor, index: Tensor, *key: int | str) -> Tensor:
     if isinstance(pipeline, AlbumentationsPipeline):
         return pipeline.augment(images, *key)
-    return pipeline(images, *key, masks=masks)
+    return pipeline(images, *key, index=index)
+
+
+@dataclass
+class _Made(Dataset[T], Generic[T]):
+    make: Callable[[int], T]
+
+    def __getitem__(self, number: int) -> T:
+        return self.make(number)
+
+
+def made_ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
+    """Yield make(number) for each number in order, computed ahead in ``num_workers`` processes.
+
+    make is pickled if processes are not forked, and must not use the device.
+    """
+    items = DataLoader(
+        _Made(make),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=min(num_workers(), len(numbers)),
+        worker_init_fn=_start,
+        generator=torch.Generator(),  # otherwise the global generator, which belongs to the training
+    )
+    with warnings.catch_warnings():
+        # Python 3.12 warns about every fork of a process with threads. The workers use none of the parent's locks.
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+        running = iter(items)
+    yield from running
+
+
+def num_workers() -> int:
+    """Return FKT_WORKERS; by default the number of cores minus 1, at most 8, or 0 on up to two cores.
+
+    Raises UserError if FKT_WORKERS is not a whole number.
+    """
+    requested, cores = requested_workers(), usable_cores()
+    if requested is not None:
+        return requested
+    return 0 if cores <= 2 else min(8, cores - 1)
+
+
+def _start(_worker: int) -> None:
+    """Ignore Ctrl-C in a worker: the parent process ends its workers, without a traceback from each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _report_unless_parent_ended
+
+
+def _report_unless_parent_ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print no traceback if the parent process ended while a worker was sending an item."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""A stored classifier sees a file as it saw the training images."""
+"""``fkt predict``: a stored classifier sees a file as it saw the training images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fkt.cli.main import main
 from fkt.core.errors import CheckpointError, CorruptData
 from fkt.data.keys import seeded
 from fkt.data.normalize import normalize
@@ -22,7 +23,7 @@ from fkt.raw.datasets import read_raw
 from fkt.raw.prepare import prepare
 from tests import fakes
 from tests.conftest import ROOT
-from tests.models.test_checkpoint import MODEL, card
+from tests.models.test_checkpoint import MODEL, backbone, card
 
 
 def stored(folder: Path, its: Card | None = None) -> Classifier:
@@ -33,7 +34,9 @@ def stored(folder: Path, its: Card | None = None) -> Classifier:
     return model.eval()
 
 
-def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Path) -> None:
+def test_the_command_prints_the_two_most_probable_classes_of_each_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = stored(tmp_path / "model")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16), dtype=np.uint8)
     paths = [tmp_path / f"{k}.png" for k in range(2)]
@@ -43,11 +46,16 @@ def test_a_file_of_the_right_size_gets_the_models_own_probabilities(tmp_path: Pa
     expected = model(normalize(torch.from_numpy(pixels)[:, None], [0.3], [0.4])).softmax(dim=1)
     assert classes == ["zero", "one", "two"]
     torch.testing.assert_close(found, expected)
+    main(["predict", str(tmp_path / "model"), *map(str, paths)])
+    for path, row, line in zip(paths, expected.tolist(), capsys.readouterr().out.splitlines(), strict=True):
+        best, second, _ = sorted(range(3), key=lambda k: -row[k])
+        shown = f"{classes[best]} ({100 * row[best]:.1f} %), then {classes[second]} ({100 * row[second]:.1f} %)"
+        assert line == f"{path}: {shown}"
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("dataset", "write"), [("folder", fakes.write_folder), ("aptos", fakes.write_aptos)])
-def test_a_file_gets_the_probabilities_of_the_row_that_preparation_made_of_it(
+def test_a_file_gets_the_probabilities_of_its_prepared_image(
     tmp_path: Path, dataset: str, write: Callable[[Path], None], channels: int
 ) -> None:
     """The photographs are larger than the prepared images, most are not square, and fundi have a black border."""
@@ -56,15 +64,15 @@ def test_a_file_gets_the_probabilities_of_the_row_that_preparation_made_of_it(
     meta = prepare(dataset, load_params(ROOT / "params.yaml").prepare.model_copy(update=changes), tmp_path / "data")
     rows = torch.from_numpy(np.load(tmp_path / "data" / "images.npy")).permute(0, 3, 1, 2)
     paths = [tmp_path / "raw" / name for name in read_raw(dataset, str(tmp_path / "raw"), False).names]
-    assert len(paths) == len(rows), "without copies and broken files, rows stand in the order of the source"
+    assert len(paths) == len(rows), "without duplicates and damaged files, rows are in the order of the source"
     known = {"dataset": dataset, "classes": meta.classes, "channels": channels, "mean": meta.mean, "std": meta.std}
     model = stored(tmp_path / "model", card(**known))
     expected = model(normalize(rows, meta.mean, meta.std)).softmax(dim=1)
-    assert expected.std(dim=0).min() > 1e-4, "the model tells the images apart"
+    assert expected.std(dim=0).min() > 1e-4, "the images must get different probabilities"
     torch.testing.assert_close(classify(tmp_path / "model", paths)[1], expected)
 
 
-def test_many_files_go_through_the_network_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_are_classified_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(tmp_path / "model")
     sizes: list[int] = []
     forward = Classifier.forward
@@ -76,25 +84,31 @@ def test_many_files_go_through_the_network_in_batches(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Classifier, "forward", watched)
     fakes.write_classes(tmp_path, ("a",), 3, size=16)
     paths = sorted((tmp_path / "a").iterdir())
-    _, few = classify(tmp_path / "model", paths)
-    _, many = classify(tmp_path / "model", paths * 25)
+    few, many = (classify(tmp_path / "model", paths * times)[1] for times in (1, 25))
     assert sizes == [3, 32, 32, 11]
     torch.testing.assert_close(many, few.repeat(25, 1))
 
 
 @pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])
-def test_a_backbone_without_classes_is_refused(tmp_path: Path, name: str) -> None:
-    backbone = build_backbone(Model.model_validate(MODEL), 1)
-    save_model(tmp_path / "s0", backbone, card(mode=name))
-    with pytest.raises(CheckpointError, match="has no classifier; use .*supervised/s0"):
-        classify(tmp_path / "s0", [])
-    with pytest.raises(CheckpointError, match="did you mean .*s0"):
-        classify(tmp_path, [])
+def test_a_model_without_a_classifier_raises_an_error_that_names_one(tmp_path: Path, name: str) -> None:
+    save_model(tmp_path / name / "s0", backbone(), card(mode=name))
+    with pytest.raises(CheckpointError, match=f"{name}/s0 has no classifier; use .*/supervised/s0"):
+        classify(tmp_path / name / "s0", [])
 
 
-def test_what_cannot_be_classified_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="card.json is missing"):
-        classify(tmp_path, [])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.png", "absent.png: the file is missing; give the path of an image file"),
+        ("text.png", "text.png: not an image.*; give the path of an image file"),
+        ("photos", "photos is a folder; give the image files in it: .*/photos/*"),
+    ],
+)
+def test_a_path_that_is_not_an_image_file_raises_an_error_that_names_it(
+    tmp_path: Path, name: str, message: str
+) -> None:
     stored(tmp_path / "model")
-    with pytest.raises(CorruptData, match="there is no such file"):
-        classify(tmp_path / "model", [tmp_path / "absent.png"])
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(CorruptData, match=message):
+        classify(tmp_path / "model", [tmp_path / name])

@@ -1,9 +1,6 @@
-"""The maps that are stored: the layer and the images they are of, and each image's own map."""
+"""The maps of a mode: their layer, their images, and the map of each image."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +11,9 @@ from fkt.core.errors import ParamsError
 from fkt.data.meta import Meta
 from fkt.data.store import Split
 from fkt.evaluation.cam import choose_layer, gradcam, map_sides
-from fkt.evaluation.maps import backbone_maps, choose_candidates, classifier_maps, save_maps
+from fkt.evaluation.maps import choose_candidates, compute_maps
 from fkt.models.backbones import BACKBONES, ResNet
-from fkt.models.checkpoint import Card, save_model
+from fkt.models.checkpoint import Card
 from fkt.models.classifier import Classifier
 from fkt.params import Cam
 
@@ -31,13 +28,13 @@ from fkt.params import Cam
         ("eigencam", ("eigencam", "layer2")),
     ],
 )
-def test_maps_are_drawn_from_the_deepest_layer_that_is_fine_enough(method: str, expected: tuple[str, str]) -> None:
+def test_the_last_layer_with_enough_positions_is_chosen(method: str, expected: tuple[str, str]) -> None:
     sides = {"layer1": 16, "layer2": 8, "layer3": 4, "layer4": 2}
     assert choose_layer(method, sides, min_positions=8) == expected
     assert choose_layer("auto", sides, min_positions=2) == ("cam", "layer4")
 
 
-def test_no_layer_fine_enough_is_an_error_with_the_remedy() -> None:
+def test_an_error_names_the_sides_if_no_layer_has_enough_positions() -> None:
     backbone = ResNet(BACKBONES["resnet10"], channels=1, width=16, stem="imagenet").eval()
     sides = map_sides(backbone, torch.zeros(1, 1, 16, 16))
     assert sides == {"layer1": 4, "layer2": 2, "layer3": 1, "layer4": 1}
@@ -45,7 +42,7 @@ def test_no_layer_fine_enough_is_an_error_with_the_remedy() -> None:
         choose_layer("auto", sides, min_positions=8)
 
 
-def test_candidates_span_the_classes_and_grow_at_the_end() -> None:
+def test_candidates_are_balanced_over_classes_and_a_larger_count_appends() -> None:
     labels = torch.arange(200) % 3
     labels[:150] = 0
     few, many = choose_candidates(labels, 12), choose_candidates(labels, 60)
@@ -59,19 +56,17 @@ def test_candidates_span_the_classes_and_grow_at_the_end() -> None:
 CARD = Card("supervised", 0, "fake", list("abcde"), 32, 3, [0.5] * 3, [0.25] * 3, {})
 
 
-def _split() -> Split:
+def fake_split() -> Split:
     generator = torch.Generator().manual_seed(3)
     rows = torch.randint(0, 256, (40, 32, 32, 3), generator=generator, dtype=torch.uint8)
-    meta = Meta("fake", list("abcde"), 32, 3, {}, [9.0] * 3, [9.0] * 3)  # the card's numbers are those to use
+    meta = Meta("fake", list("abcde"), 32, 3, {}, [9.0] * 3, [9.0] * 3)  # wrong: the card's numbers must be used
     return Split("test", meta, torch.arange(100, 140), torch.arange(40) % 5, rows)
 
 
-def test_stored_maps_are_those_of_each_image_alone(classifier: Classifier, tmp_path: Path) -> None:
-    split, positions = _split(), torch.arange(39, 4, -1)
+def test_a_map_does_not_depend_on_the_other_images(classifier: Classifier) -> None:
+    split, positions = fake_split(), torch.arange(39, 4, -1)
     settings = Cam(images=2, candidates=35, method="gradcam", min_positions=4, target="true")
-    save_maps(tmp_path / "a.npz", split, positions, classifier_maps(classifier, CARD, split, positions, settings))
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = compute_maps(classifier, CARD, split, positions, settings)
     assert arrays["ids"].tolist() == [100 + int(position) for position in positions]
     assert (str(arrays["method"]), str(arrays["layer"]), int(arrays["side"])) == ("gradcam", "layer4", 4)
     for row in (0, 17, 34):
@@ -79,52 +74,9 @@ def test_stored_maps_are_those_of_each_image_alone(classifier: Classifier, tmp_p
         image = split._images[position]
         assert isinstance(image, Tensor) and (arrays["images"][row] == image.numpy()).all()
         network = (image.permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.25
-        probabilities = classifier(network).softmax(dim=1)[0]
+        probabilities = classifier(network).softmax(dim=1)[0].detach()
         assert arrays["predicted"][row] == probabilities.argmax()
-        assert arrays["confidence"][row] == pytest.approx(float(probabilities.detach().max()), rel=1e-5)
+        assert arrays["confidence"][row] == pytest.approx(float(probabilities.max()), rel=1e-5)
         truth = split.labels[position : position + 1]
         alone = gradcam(classifier, network, truth, classifier.backbone.layer4)[0]
         np.testing.assert_allclose(arrays["maps"][row], alone.numpy(), atol=6e-5)
-
-
-def test_stored_maps_have_the_same_bytes_twice(classifier: Classifier, tmp_path: Path) -> None:
-    split, settings = _split(), Cam(images=2, candidates=9, method="auto", min_positions=8, target="predicted")
-    positions = choose_candidates(split.labels, settings.candidates)
-    for name in ("a.npz", "b.npz"):
-        save_maps(tmp_path / name, split, positions, classifier_maps(classifier, CARD, split, positions, settings))
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    save_maps(
-        tmp_path / "c.npz", split, positions, backbone_maps(classifier.backbone, CARD, split, positions, settings)
-    )
-    with np.load(tmp_path / "c.npz", allow_pickle=False) as stored:
-        assert "predicted" not in stored.files and str(stored["method"]) == "eigencam"
-
-
-def test_the_stage_writes_the_maps_of_a_mode_and_of_the_backbone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from fkt.core.arms import PRETRAINED
-    from fkt.core.runs import Run, maps_path
-    from fkt.data.meta import write_meta
-    from fkt.params import load_params
-    from stages.cam import main
-
-    params = load_params(Path(__file__).parents[2] / "params.yaml")
-    params = params.model_copy(update={"cam": params.cam.model_copy(update={"candidates": 7, "method": "auto"})})
-    monkeypatch.chdir(tmp_path)
-    prepared = Run(params.dataset, "supervised", params.seeds[0]).prepared
-    write_meta(prepared, Meta(params.dataset, list("abc"), 16, 1, {}, [0.4], [0.2]))
-    np.save(prepared / "images.npy", np.random.default_rng(0).integers(0, 256, (30, 16, 16, 1), dtype=np.uint8))
-    np.save(prepared / "labels.npy", np.arange(30) % 3)
-    np.save(prepared / "test.npy", np.arange(10, 30))
-    backbone = ResNet(BACKBONES["resnet10"], channels=1, width=16, stem="small")
-    model = params.model.model_copy(update={"backbone": "resnet10", "width": 16, "stem": "small"}).model_dump()
-    for mode, module in (("supervised", Classifier(backbone, 3)), (PRETRAINED, backbone)):
-        run = Run(params.dataset, mode, params.seeds[0])
-        card = Card(mode, run.seed, params.dataset, list("abc"), 16, 1, [0.4], [0.2], json.loads(json.dumps(model)))
-        save_model(run.model, module, card)
-        main(mode, params)
-    with np.load(maps_path("supervised")) as ours, np.load(maps_path(PRETRAINED)) as theirs:
-        assert (ours["ids"] == theirs["ids"]).all() and (ours["images"] == theirs["images"]).all()
-        assert ours["maps"].shape == theirs["maps"].shape == (7, 16, 16)
-        assert set(ours.files) - set(theirs.files) == {"predicted", "confidence", "target"}

@@ -1,24 +1,29 @@
-"""Stored models come back as they were, or not at all."""
+"""Stored models are loaded as they were saved, or an error says why not."""
 
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import fkt
 from fkt.core.errors import CheckpointError
-from fkt.models.backbones import build_backbone
-from fkt.models.checkpoint import Card, load_backbone, load_classifier, save_model
+from fkt.models import checkpoint
+from fkt.models.backbones import ResNet, build_backbone
+from fkt.models.checkpoint import Card, code_version, load_backbone, load_model, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import Model
+from tests.conftest import Project
 
 MODEL = {"backbone": "resnet10", "width": 16, "stem": "small", "weights": "none"}
 
 
-def card(**changes: object) -> Card:
-    content: dict[str, object] = {
+def card(**changes: Any) -> Card:
+    content: dict[str, Any] = {
         "mode": "supervised",
         "seed": 0,
         "dataset": "digits",
@@ -29,39 +34,98 @@ def card(**changes: object) -> Card:
         "std": [0.4],
         "model": MODEL,
     }
-    return Card(**{**content, **changes})  # type: ignore[arg-type]
+    return Card(**{**content, **changes})
 
 
-def test_a_classifier_comes_back_with_its_card_and_its_numbers(tmp_path: Path) -> None:
-    model = Classifier(build_backbone(Model.model_validate(MODEL), 1), 3)
-    model(torch.randn(4, 1, 16, 16))  # moves the running statistics, which are stored too
-    save_model(tmp_path, model, card())
-    loaded, loaded_card = load_classifier(tmp_path)
+def backbone() -> ResNet:
+    return build_backbone(Model.model_validate(MODEL), 1)
+
+
+def edit_card(folder: Path, **changes: Any) -> None:
+    """Change fields of a stored card. None removes a field."""
+    content = {**json.loads((folder / "card.json").read_text()), **changes}
+    kept = {name: value for name, value in content.items() if value is not None}
+    (folder / "card.json").write_text(json.dumps(kept))
+
+
+def test_a_classifier_is_loaded_with_its_card_and_gives_the_same_logits(tmp_path: Path) -> None:
+    model = Classifier(backbone(), 3)
+    model(torch.randn(4, 1, 16, 16))  # changes the running statistics, which are stored too
+    save_model(tmp_path, model, card(**code_version()))
+    loaded, loaded_card = load_model(tmp_path)
     images = torch.randn(2, 1, 16, 16)
     assert not loaded.training
-    assert loaded_card == card()
+    assert loaded_card == card(**code_version())
     torch.testing.assert_close(loaded(images), model.eval()(images), rtol=0, atol=0)
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    model = build_backbone(Model.model_validate(MODEL), 1)
+    model = backbone()
     for name in ("a", "b"):
         save_model(tmp_path / name, model, card(mode="pretrained"))
-    for file in ("weights.safetensors", "card.json"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"weights.safetensors", "card.json"}
-    load_backbone(tmp_path / "a")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    assert set(files) == {"weights.safetensors", "card.json"}
+    assert load_backbone(tmp_path / "a")[0].conv1.weight.equal(model.conv1.weight)
 
 
-def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"card.json is missing; run 'dvc repro'"):
-        load_classifier(tmp_path)
+def test_the_code_version_names_the_commit_of_the_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "ROOT", project.root)
+    head = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    versions = {"fkt": fkt.__version__, "python": platform.python_version(), "torch": torch.__version__}
+    assert len(head) == 40
+    assert code_version() == {"versions": versions, "revision": head}
+    (project.root / "params.yaml").write_text("an edit of DVC")
+    assert code_version()["revision"] == head
 
 
-def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
-    save_model(tmp_path, Classifier(build_backbone(Model.model_validate(MODEL), 1), 3), card())
-    content = json.loads((tmp_path / "card.json").read_text())
-    content["classes"].append("three")
-    (tmp_path / "card.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"head.bias is \(3,\) in the file and \(4,\) in the model"):
-        load_classifier(tmp_path)
+def test_without_a_repository_or_without_git_the_revision_is_null(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path))
+        assert code_version()["revision"] is None
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)
+    assert code_version()["revision"] is None
+
+
+def test_a_card_without_versions_and_revision_is_loaded(tmp_path: Path) -> None:
+    save_model(tmp_path, Classifier(backbone(), 3), card(**code_version()))
+    edit_card(tmp_path, versions=None, revision=None)
+    assert load_model(tmp_path)[1] == card()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": list("abcd")}, r"size mismatch for head.weight.*shape torch.Size\(\[3, 128\]\) from checkpoint"),
+        ({"mode": "pretrained"}, r'for ResNet: Missing key\(s\) in state_dict: "conv1.weight"'),
+        ({"model": {**MODEL, "backbone": "resnet18"}}, r"Missing key\(s\) in state_dict: .*layer1.1"),
+        ({"seed": None}, "missing 1 required positional argument: 'seed'"),
+        ({"surprise": 1}, "unexpected keyword argument 'surprise'"),
+        ({"mode": "unheard"}, "'unheard'"),
+        ({"model": {}}, "validation errors for Model"),
+    ],
+)
+def test_a_card_that_does_not_fit_raises_an_error_with_the_folder_and_the_remedy(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    save_model(tmp_path / "s0", Classifier(backbone(), 3), card())
+    edit_card(tmp_path / "s0", **changes)
+    with pytest.raises(CheckpointError, match=f"s0 is damaged or was written by another version: .*{message}") as error:
+        load_model(tmp_path / "s0")
+    assert "run 'dvc repro' to train the model" in str(error.value) and len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])
+def test_a_file_that_is_missing_or_cut_raises_an_error_with_the_remedy(tmp_path: Path, name: str) -> None:
+    save_model(tmp_path / "s0", Classifier(backbone(), 3), card())
+    with pytest.raises(CheckpointError, match=r"card.json is missing; did you mean .*/s0\?"):
+        load_model(tmp_path)
+    path = tmp_path / "s0" / name
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(CheckpointError, match="s0 is damaged or was written by another version: .*; run 'dvc repro'"):
+        load_model(tmp_path / "s0")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=f"{name} is missing; run 'dvc repro' to train the model"):
+        load_model(tmp_path / "s0")

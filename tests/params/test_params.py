@@ -27,13 +27,13 @@ UNUSED = (
 NUMBERS = [
     ("lambda", -1, "lambda: -1 is out of range; give at least 0"),
     ("lambda", -0.5, "lambda: -0.5 is out of range; give at least 0"),
-    ("lambda", "abc", "lambda: 'abc' is text, not a number; give one"),
-    ("lambda", "", "lambda: '' is text, not a number; give one"),
-    ("lambda", "0.5", "lambda: '0.5' is text, not a number; write 0.5, without the quotes"),
-    ("lambda", None, "lambda: it is empty, not a number; give one"),
-    ("lambda", True, "lambda: True is true/false, not a number; give one"),
-    ("lambda", [1.0], "lambda: [1.0] is a list, not a number; give one"),
-    ("lambda", {"a": 1}, "lambda: {'a': 1} is a section, not a number; give one"),
+    ("lambda", "abc", "lambda: 'abc' is text; give a number"),
+    ("lambda", "", "lambda: '' is text; give a number"),
+    ("lambda", "0.5", "lambda: '0.5' is text; write 0.5 without quotes"),
+    ("lambda", None, "lambda: empty; give a number"),
+    ("lambda", True, "lambda: True is true/false; give a number"),
+    ("lambda", [1.0], "lambda: [1.0] is a list; give a number"),
+    ("lambda", {"a": 1}, "lambda: {'a': 1} is a section; give a number"),
     ("lambda", float("nan"), "lambda: nan is not finite; give a number"),
     ("lambda", float("inf"), "lambda: inf is not finite; give a number"),
     ("pretrain.momentum", float("nan"), "pretrain.momentum: nan is not finite; give a number"),
@@ -41,11 +41,11 @@ NUMBERS = [
     ("ssl.simclr.temperature", 0.0, "ssl.simclr.temperature: 0.0 is out of range; give more than 0"),
     ("prepare.val_fraction", 1.0, "prepare.val_fraction: 1.0 is out of range; give less than 1"),
     ("joint.momentum", 1.5, "joint.momentum: 1.5 is out of range; give at most 1"),
-    ("model.width", 16.5, "model.width: 16.5 is a fraction, not a whole number; give one"),
-    ("model.width", 16.0, "model.width: 16.0 is a fraction, not a whole number; write 16"),
-    ("model.width", True, "model.width: True is true/false, not a whole number; give one"),
-    ("labels.per_class", True, "labels.per_class: True is true/false, not a whole number; give one"),
-    ("labels.per_class", "1e1", "labels.per_class: '1e1' is text, not a whole number; write 10"),
+    ("model.width", 16.5, "model.width: 16.5 is a fraction; give a whole number"),
+    ("model.width", 16.0, "model.width: 16.0 is a fraction; write 16"),
+    ("model.width", True, "model.width: True is true/false; give a whole number"),
+    ("labels.per_class", True, "labels.per_class: True is true/false; give a whole number"),
+    ("labels.per_class", "1e1", "labels.per_class: '1e1' is text; write 10 (YAML"),
     ("prepare.image_size", 4, "prepare.image_size: 4 is out of range; give at least 8"),
     ("pretrain.batch_size", 1, "pretrain.batch_size: 1 is out of range; give at least 2"),
     ("joint.gradient_checks", -1, "joint.gradient_checks: -1 is out of range; give at least 0"),
@@ -59,7 +59,7 @@ NUMBERS = [
     ("distill.n_init", 0, "distill.n_init: 0 is out of range; give at least 1"),
 ]
 CHOICES = [
-    ("dataset", None, "dataset: None is empty, not text"),
+    ("dataset", None, "dataset: empty; give text, in quotes"),
     ("model.backbone", "resnet-18", "choose from: resnet10, resnet18, resnet34, resnet50; did you mean 'resnet18'?"),
     ("joint.optimizer", "adam", "joint.optimizer: unknown value 'adam'; choose from: sgd, adamw, lars; did you mean"),
     ("joint.balance", "grad_norm", "choose from: fixed, schedule, uncertainty, gradnorm; did you mean 'gradnorm'?"),
@@ -72,29 +72,29 @@ CHOICES = [
     ("prepare.channels", 2, "prepare.channels: unknown value 2; choose from: 1, 3"),
     ("distill.teacher", "resnet9", "distill.teacher: unknown value 'resnet9'; choose from: resnet10, resnet18, "),
     ("augment.engine", "kornia", "augment.engine: unknown value 'kornia'; choose from: batched, albumentations"),
-    ("augment.views.1.name", "Afine", "augment: only engine: albumentations takes every transform"),
+    ("augment.views.1.name", "Afine", "augment: engine: batched has a part of albumentations' transforms"),
     ("augment.views.1.name", "Afine", "unknown transform of engine: batched 'Afine'; choose from: Affine, "),
     ("augment.views.1.name", "Afine", "; did you mean 'Affine'?"),
 ]
 LISTS = [
-    ("seeds", 3, "seeds: 3 is a whole number, not a list; write each item on a line of its own, after '- '"),
-    ("seeds", None, "seeds: None is empty, not a list; "),
+    ("seeds", 3, "seeds: 3 is a whole number; give a list: each item on its own line, after '- '"),
+    ("seeds", None, "seeds: empty; give a list: "),
     ("seeds", [], "seeds: []: the list is empty; name at least one"),
-    ("seeds", [0, 1, 0], "seeds: [0, 1, 0]: 0 stands more than once; name each once"),
+    ("seeds", [0, 1, 0], "seeds: [0, 1, 0]: 0 appears more than once; name each once"),
     ("seeds", [0, -1], "seeds[1]: -1 is out of range; give at least 0"),
-    ("seeds", [0, "a"], "seeds[1]: 'a' is text, not a whole number; give one"),
-    ("seeds", [0, True], "seeds[1]: True is true/false, not a whole number; give one"),
+    ("seeds", [0, "a"], "seeds[1]: 'a' is text; give a whole number"),
+    ("seeds", [0, True], "seeds[1]: True is true/false; give a whole number"),
     ("modes", [], "modes: []: the list is empty; name at least one"),
-    ("modes", ["functional", "functional"], "functional stands more than once; name each once"),
+    ("modes", ["functional", "functional"], "functional appears more than once; name each once"),
     (
         "modes",
         ["pretrained"],
         "modes: ['pretrained']: trains no classifier; add at least one arm: supervised, ",
     ),
     ("augment.views.0.scale", [1.0, 0.4], "augment.views[0]: scale is [1.0, 0.4]; give the smaller number first"),
-    ("augment.views.0.scale", [0.4], "augment.views[0].scale: [0.4] is no range; give two numbers, the smaller one"),
-    ("augment.views.0.scale", [0.1, 0.4, 1.0], "is no range; give two numbers, the smaller one first"),
-    ("augment.views.0.scale", 0.4, "augment.views[0].scale: 0.4 is a fraction, not a list"),
+    ("augment.views.0.scale", [0.4], "augment.views[0].scale: [0.4] is not a range; give two numbers, the smaller one"),
+    ("augment.views.0.scale", [0.1, 0.4, 1.0], "is not a range; give two numbers, the smaller one first"),
+    ("augment.views.0.scale", 0.4, "augment.views[0].scale: 0.4 is a fraction; give a list"),
 ]
 SHAPES = [
     ("lambda", NOWHERE, "lambda: missing; add it (the file in git has every key)"),
@@ -109,18 +109,18 @@ SHAPES = [
     ("ssl.simclr.temprature", 0.1, "ssl.simclr.temprature: unknown key; did you mean 'temperature'?"),
     ("augment.views.0.scal", [0.1, 1.0], "augment.views[0].scal: unknown key; did you mean 'scale'?"),
     ("augment.views.0.p", NOWHERE, "augment.views[0].p: missing; add it"),
-    ("labels", 5, "labels: 5 is a whole number, not a section; write its keys below it, indented"),
-    ("labels", None, "labels: None is empty, not a section; write its keys below it, indented"),
-    ("transfer.datasets", ["usps", "usps"], "transfer.datasets: ['usps', 'usps']: usps stands more than once"),
-    ("labels.fraction", 0.1, "labels: per_class and fraction are both set; set one of them to null"),
+    ("labels", 5, "labels: 5 is a whole number; give a section: its keys on the lines below, indented"),
+    ("labels", None, "labels: empty; give a section: "),
+    ("transfer.datasets", ["usps", "usps"], "transfer.datasets: ['usps', 'usps']: usps appears more than once"),
+    ("labels.fraction", 0.1, "labels: per_class and fraction are both set; leave one of them empty"),
     ("prepare.download", "yes", "prepare.download: 'yes' is text; give true or false"),
-    ("prepare.source", 5, "prepare.source: 5 is a whole number, not text; put it in quotes"),
+    ("prepare.source", 5, "prepare.source: 5 is a whole number; give text, in quotes"),
     ("ssl.label_fraction", 1.5, "ssl.label_fraction: 1.5 is out of range; give at most 1"),
     ("ssl.label_fraction", 0.3, UNUSED),
     ("ssl.method", "supcon", SUPCON),
     ("ssl.simclr.false_negatives", "eliminate", KEEP),
     ("augment.object_share", -0.5, "augment.object_share: -0.5 is out of range; give at least 0"),
-    ("model.weights", "imagenet", "model: weights: imagenet exist for resnet18, resnet34 and resnet50; choose one"),
+    ("model.weights", "imagenet", "model: weights: imagenet exists for resnet18, resnet34 and resnet50; choose one"),
 ]
 
 
@@ -166,8 +166,7 @@ def test_rotation_cannot_be_added_to_rotation() -> None:
 
 def test_crops_are_judged_only_where_there_are_masks() -> None:
     said = complaint(edited("augment.object_share", 0.5))
-    assert "augment.object_share: 0.5 judges crops by masks of the training images, and prepare.masks: none" in said
-    assert said.endswith("set prepare.masks: saliency or files")
+    assert "augment.object_share: 0.5 needs masks of the training images; set prepare.masks: saliency" in said
     content = yaml.safe_load(edited("augment.object_share", 0.5))
     content["prepare"]["masks"] = "saliency"
     assert parse_params(content).augment.object_share == 0.5
@@ -176,11 +175,11 @@ def test_crops_are_judged_only_where_there_are_masks() -> None:
 @pytest.mark.parametrize(
     ("engine", "order", "message"),
     [
-        ("albumentations", (0, 1, 2), "0.5 is of engine: batched alone, engine: albumentations judges no crop; set"),
-        ("batched", (1, 0, 2), "0.5 judges the crop that views begin with, for masks lie over the stored images"),
-        ("batched", (0, 0, 1), "make RandomResizedCrop the first step of views and the only one of its name, or set"),
-        ("batched", (1, 2), "make RandomResizedCrop the first step of views"),
-        ("batched", (), "make RandomResizedCrop the first step of views"),
+        ("albumentations", (0, 1, 2), "0.5 works only with engine: batched, not engine: albumentations; set"),
+        ("batched", (1, 0, 2), "0.5 needs views that start with their only RandomResizedCrop"),
+        ("batched", (0, 0, 1), "needs views that start with their only RandomResizedCrop"),
+        ("batched", (1, 2), "needs views that start with their only RandomResizedCrop"),
+        ("batched", (), "needs views that start with their only RandomResizedCrop"),
     ],
 )
 def test_crops_that_cannot_be_judged_are_refused(engine: str, order: tuple[int, ...], message: str) -> None:
@@ -200,9 +199,9 @@ def test_a_method_that_is_not_chosen_may_be_set_to_eliminate_without_labels() ->
     )
 
 
-def test_the_dataset_that_is_trained_on_is_no_target_of_transfer() -> None:
+def test_the_training_dataset_is_refused_as_a_target_of_transfer() -> None:
     said = complaint(edited("transfer.datasets", ["usps", "digits"]))
-    assert said.endswith("transfer.datasets: 'digits' is what is trained on; name others, or none: []")
+    assert said.endswith("transfer.datasets: 'digits' is the training dataset; name others, or none: []")
 
 
 def test_a_misspelled_key_is_named_before_the_one_that_is_missing_for_it() -> None:
@@ -225,7 +224,7 @@ def test_imagenet_weights_must_exist_for_a_teacher_that_is_trained() -> None:
     content["distill"] |= {"teacher": "resnet34", "teacher_width": 32}
     assert parse_params(content).teacher.weights == "imagenet"
     content["modes"] = ["supervised", "distilled"]
-    with pytest.raises(ParamsError, match=r"are the teacher's too, and need .* distill.teacher_width: 64"):
+    with pytest.raises(ParamsError, match=r"applies to the teacher too; set .* distill.teacher_width: 64"):
         parse_params(content)
     content["distill"]["teacher_width"] = 64
     assert parse_params(content).teacher.width == 64

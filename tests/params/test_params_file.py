@@ -22,13 +22,13 @@ from tests.params.mistakes import ROOT, SHIPPED, complaint, edited, with_text
     [
         (
             "lambda: 1e-3",
-            "lambda: '1e-3' is text, not a number; write 0.001, for YAML reads it as text without a decimal",
+            "lambda: '1e-3' is text; write 0.001 (YAML reads a number without a decimal point as text)",
         ),
-        ("lambda: 1.0\nlambda: 2.0", "params.yaml: the key 'lambda' stands twice, again at line"),
+        ("lambda: 1.0\nlambda: 2.0", "params.yaml: the key 'lambda' appears twice, again at line"),
         ("lambda: 010", "params.yaml: 010 at line "),
         ("lambda: 1:30", "1:30 at line "),
-        ("lambda: 1_000.0", " is no plain decimal number; write it as one"),
-        ("lambda: 1.0\n[1]: 2", " is no name; write one"),
+        ("lambda: 1_000.0", " is not a plain decimal number; write one"),
+        ("lambda: 1.0\n[1]: 2", " is not a name; write a name"),
         ("lambda: 1.0\n7: 2", "params.yaml: [7]: unknown key; remove it"),
         ("lambda: 1.0: 2", "params.yaml is not YAML: mapping values are not allowed here"),
         ("lambda: [1.0", "params.yaml is not YAML: "),
@@ -37,23 +37,23 @@ from tests.params.mistakes import ROOT, SHIPPED, complaint, edited, with_text
         ("lambda: *nowhere", "params.yaml is not YAML: found undefined alias"),
         (
             "lambda: 2024-99-99",
-            "params.yaml: '2024-99-99' at line 5 is no timestamp; correct it, or quote it if it is text",
+            "params.yaml: '2024-99-99' at line 5 is not a valid timestamp; correct it, or put text in",
         ),
-        ("lambda: !!timestamp 3", "params.yaml: '3' at line 5 is no timestamp; correct it"),
-        ("lambda: !!float ''", "params.yaml: '' at line 5 is no float; correct it"),
-        ("lambda: !!bool maybe", "params.yaml: 'maybe' at line 5 is no bool; correct it"),
+        ("lambda: !!timestamp 3", "params.yaml: '3' at line 5 is not a valid timestamp; correct it"),
+        ("lambda: !!float ''", "params.yaml: '' at line 5 is not a valid float; correct it"),
+        ("lambda: !!bool maybe", "params.yaml: 'maybe' at line 5 is not a valid bool; correct it"),
         ("lambda: !!python/name:os.system", "params.yaml is not YAML: could not determine a constructor"),
     ],
 )
-def test_text_that_readers_would_take_differently_is_refused(text: str, message: str) -> None:
+def test_text_that_yaml_readers_read_differently_is_refused(text: str, message: str) -> None:
     said = complaint(with_text(text))
     assert message in said
     assert said.count("\n") == 0
 
 
-def test_a_key_that_stands_twice_deep_in_a_section_is_refused() -> None:
+def test_a_duplicate_key_inside_a_section_is_refused() -> None:
     said = complaint(with_text("  val_fraction: 0.2\n  val_fraction: 0.1", "  val_fraction: 0.2"))
-    assert "the key 'val_fraction' stands twice" in said
+    assert "the key 'val_fraction' appears twice" in said
 
 
 def test_a_list_that_is_filled_and_emptied_by_dvc_stays_readable(tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_plain_numbers_are_read_as_dvc_reads_them(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n", "word\n"])
 def test_a_file_without_keys_is_refused(text: str) -> None:
-    assert complaint(text) == "params.yaml holds no keys; restore it with 'git checkout params.yaml'"
+    assert complaint(text) == "params.yaml has no keys; restore it with 'git checkout params.yaml'"
 
 
-def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="is not here; run from the project's root, or restore it"):
+def test_a_missing_file_and_a_file_that_is_not_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="does not exist here; run from the project's root, or restore it"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_bytes(b"lambda: \xff\xfe")
     with pytest.raises(ParamsError, match="cannot be read: .*can't decode"):
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("lambda", 0.25), ("seeds", [3, 5]), ("joint.learning_rate", 0.0001), ("labels.per_class", None)]
 )
-def test_a_hand_edit_and_the_same_change_by_dvc_read_alike(key: str, value: object) -> None:
+def test_an_edit_by_hand_and_by_dvc_give_the_same_params(key: str, value: object) -> None:
     """``dvc exp run -S`` loads with ruamel's round trip, sets the key, and dumps; the whole file is rewritten by it."""
     round_trip = YAML()
     content = round_trip.load(SHIPPED)
@@ -110,11 +110,11 @@ def test_a_hand_edit_and_the_same_change_by_dvc_read_alike(key: str, value: obje
     ("text", "status", "said"),
     [
         (SHIPPED, 0, ""),
-        (with_text("lambda: abc"), 1, "error: params.yaml: lambda: 'abc' is text, not a number; give one\n"),
-        (None, 1, "error: params.yaml is not here; run from the project's root"),
+        (with_text("lambda: abc"), 1, "error: params.yaml: lambda: 'abc' is text; give a number\n"),
+        (None, 1, "error: params.yaml does not exist here; run from the project's root"),
     ],
 )
-def test_the_command_tells_by_its_exit_status_and_without_a_traceback(
+def test_the_command_has_an_exit_status_and_no_traceback(
     tmp_path: Path, text: str | None, status: int, said: str
 ) -> None:
     shutil.copytree(ROOT / "fkt", tmp_path / "fkt", ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""The readers, on tiny data in each source's own layout."""
+"""The readers, on tiny data in the layout of each source."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests import fakes
 from tests.fakes import counted
 
 
-def test_digits_are_scikit_learns_scaled_to_bytes():
+def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
     from sklearn.datasets import load_digits
 
     raw = read_raw("digits", None, False)
@@ -24,7 +24,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
         expected = [[round(v / 16 * 255 + 1e-9) for v in row] for row in truth.images[i].tolist()]
         np.testing.assert_array_equal(raw.load(i, 1)[..., 0], expected)
         assert raw.labels[i] == truth.target[i]
-    with pytest.raises(ParamsError, match="digits comes with a library"):
+    with pytest.raises(ParamsError, match="prepare.source: /somewhere: digits is part of a library; leave"):
         read_raw("digits", "/somewhere", False)
 
 
@@ -42,7 +42,7 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
         ("stl10", "stl10_binary/train_X.bin"),
     ],
 )
-def test_absent_data_say_what_belongs_where(tmp_path, monkeypatch, dataset, words):
+def test_the_error_for_missing_data_says_what_belongs_where(tmp_path, monkeypatch, dataset, words):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetNotFound) as caught:
         read_raw(dataset, None, False)
@@ -51,8 +51,7 @@ def test_absent_data_say_what_belongs_where(tmp_path, monkeypatch, dataset, word
 
 
 @pytest.mark.parametrize("source", [None, "elsewhere/mine"])
-def test_a_queued_experiment_finds_raw_data_where_the_original_project_has_them(tmp_path, monkeypatch, source):
-    """It runs in a copy of what git has, and DVC tells where the original is."""
+def test_a_queued_experiment_finds_the_raw_data_of_the_original_repository(tmp_path, monkeypatch, source):
     original, copy = tmp_path / "original", tmp_path / "copy"
     copy.mkdir()
     fakes.write_folder(original / (source or "data/raw/folder"), ("a", "b"), 4)
@@ -81,72 +80,79 @@ def test_a_folder_with_parts_keeps_them(tmp_path, names):
     assert raw.classes == ["a", "b"]
 
 
-def test_images_deeper_down_belong_to_their_class_and_other_files_are_counted(tmp_path):
-    fakes.write_folder(tmp_path, ("a", "b"), 2)
-    fakes.write_classes(tmp_path / "a", ("deeper",), 3, suffix=".JPG")
-    fakes.write_classes(tmp_path, (".hidden", "__MACOSX"), 2)
-    for name in ("a/.DS_Store", "a/._000.png", "b/readme.txt", "loose.png"):
-        (tmp_path / name).write_bytes(b"x")
-    raw = read_raw("folder", str(tmp_path), False)
-    assert raw.classes == ["a", "b"]
-    assert counted(raw) == {"train": [5, 2]}
-    assert raw.notes["ignored_files"]["count"] == 4
-    assert "b/readme.txt" in raw.notes["ignored_files"]["examples"]
-    assert raw.notes["ignored_files"]["why"] == "no images, or in no class folder"  # loose.png is an image
-
-
-def test_linked_folders_are_followed_but_not_in_circles(tmp_path):
+def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other_files_are_counted(tmp_path):
     fakes.write_folder(tmp_path / "tree", ("a", "b"), 2)
-    fakes.write_classes(tmp_path, ("elsewhere",), 3)
+    fakes.write_classes(tmp_path / "tree" / "a", ("deeper",), 3, suffix=".JPG")
+    fakes.write_classes(tmp_path / "tree", (".hidden", "__MACOSX"), 2)
+    fakes.write_classes(tmp_path, ("elsewhere",), 4)
     (tmp_path / "tree" / "a" / "more").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "tree" / "b" / "back").symlink_to(tmp_path / "tree")
-    assert counted(read_raw("folder", str(tmp_path / "tree"), False)) == {"train": [5, 2]}
+    (tmp_path / "tree" / "b" / "back").symlink_to(tmp_path / "tree")  # a circle
+    for name in ("a/.DS_Store", "a/._000.png", "b/readme.txt", "loose.png"):
+        (tmp_path / "tree" / name).write_bytes(b"x")
+    raw = read_raw("folder", str(tmp_path / "tree"), False)
+    assert raw.classes == ["a", "b"]
+    assert counted(raw) == {"train": [9, 2]}
+    ignored = raw.notes["ignored_files"]
+    assert (ignored["count"], ignored["why"]) == (4, "not an image, or not in a class folder")
+    assert {"b/readme.txt", "loose.png"} <= set(ignored["examples"])
 
 
-def test_trees_that_are_no_class_folders_are_refused_with_the_layout(tmp_path):
-    fakes.write_classes(tmp_path, ("flat",), 3)
-    with pytest.raises(DatasetNotFound, match=r"no class folders, two or more are needed. Expected: <source>/<class>"):
-        read_raw("folder", str(tmp_path / "flat"), False)
-    with pytest.raises(DatasetNotFound, match=r"one class folder \('flat'\).*set prepare.source to"):
-        read_raw("folder", str(tmp_path), False)
+def flat(root):
+    fakes.save(root / "1.png", fakes.class_image(0, np.random.default_rng(0)))
 
 
-def test_parts_under_unknown_names_do_not_become_classes(tmp_path):
-    for fold in ("fold1", "fold2", "fold3"):
-        fakes.write_folder(tmp_path / fold, ("cat", "dog"), 1)
-    with pytest.raises(DatasetNotFound, match="fold1, fold2, fold3 .* parts of a dataset, not classes"):
-        read_raw("folder", str(tmp_path), False)
+def loose_test_images(root):
+    fakes.write_folder(root, ("a", "b"), {"train": 4})
+    shutil.copytree(root / "train" / "a", root / "Testing")
 
 
-def test_test_folders_without_train_are_refused(tmp_path):
-    fakes.write_folder(tmp_path, ("a", "b"), {"test": 2, "val": 2})
-    with pytest.raises(DatasetNotFound, match="holds test, val but no train folder"):
-        read_raw("folder", str(tmp_path), False)
+def class_of_test_only(root):
+    fakes.write_folder(root, ("a", "b"), {"train": 2, "test": 2})
+    fakes.write_classes(root / "test", ("c",), 1)
 
 
-@pytest.mark.parametrize("part", ["test", "val", "Validation"])
-def test_a_part_whose_images_lie_in_no_class_folders_is_refused_with_the_layout(tmp_path, part):
-    """As contests hand out their test images; unseen, a test set would be cut from the training images."""
-    fakes.write_folder(tmp_path, ("a", "b"), {"train": 4})
-    (tmp_path / part).mkdir()
-    assert counted(read_raw("folder", str(tmp_path), False)) == {"train": [4, 4]}
-    shutil.copy(tmp_path / "train/a/000.png", tmp_path / part / "1.png")
-    with pytest.raises(DatasetNotFound, match=rf"{part} holds images but no class folders.*Expected: <source>/<class>"):
-        read_raw("folder", str(tmp_path), False)
+def empty_class(root):
+    fakes.write_folder(root, ("a", "b"), 2)
+    (root / "annotations").mkdir()
+    (root / "annotations" / "000.xml").write_text("<x/>")
 
 
-def test_a_class_that_only_test_has_is_an_error(tmp_path):
-    fakes.write_folder(tmp_path, ("a", "b"), {"train": 2, "test": 2})
-    fakes.write_classes(tmp_path / "test", ("c",), 1)
-    with pytest.raises(CorruptData, match="test has classes that .*train has not: c"):
-        read_raw("folder", str(tmp_path), False)
-
-
-def test_an_empty_class_folder_is_an_error(tmp_path):
-    fakes.write_folder(tmp_path, ("a", "b"), 2)
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations" / "000.xml").write_text("<x/>")
-    with pytest.raises(CorruptData, match=r"no images in .*annotations; every folder there is taken for a class"):
+@pytest.mark.parametrize(
+    ("write", "error", "message"),
+    [
+        (flat, DatasetNotFound, "contains no class folders, at least two are needed. Expected: <source>/<class>"),
+        (
+            lambda root: fakes.write_classes(root, ("one",), 3),
+            DatasetNotFound,
+            r"one class folder \('one'\).*set prepare.source to",
+        ),
+        (
+            lambda root: fakes.write_folder(root, ("cat", "dog"), {"fold1": 1, "fold2": 1}),
+            DatasetNotFound,
+            r"folders fold1, fold2 .*\(cat, dog\), so they are parts of a dataset, not classes",
+        ),
+        (
+            lambda root: fakes.write_folder(root, ("a", "b"), {"test": 2, "val": 2}),
+            DatasetNotFound,
+            "contains test, val but no train folder",
+        ),
+        (
+            lambda root: fakes.write_folder(root, ("a", "b"), {"train": 2, "val": 2, "valid": 2}),
+            CorruptData,
+            "val and .*valid are two names of the same part; keep one",
+        ),
+        (
+            loose_test_images,
+            DatasetNotFound,
+            "Testing contains images but no class folders.*Expected: <source>/<class>",
+        ),
+        (class_of_test_only, CorruptData, "test has classes that are missing in .*train: c"),
+        (empty_class, CorruptData, "no images in .*annotations; every folder there is a class"),
+    ],
+)
+def test_a_tree_that_is_not_a_dataset_is_refused(tmp_path, write, error, message):
+    write(tmp_path)
+    with pytest.raises(error, match=message):
         read_raw("folder", str(tmp_path), False)
 
 
@@ -161,7 +167,7 @@ def test_intel_is_read_as_kaggle_packs_it(tmp_path, nested):
         read_raw("intel", str(tmp_path), False)
 
 
-def test_aptos_takes_grades_from_the_table_and_cuts_the_border(tmp_path):
+def test_aptos_has_the_grades_of_the_table_and_no_black_border(tmp_path):
     fakes.write_aptos(tmp_path, 3, size=60)
     (tmp_path / "train_images" / "extra.png").write_bytes(b"x")
     raw = read_raw("aptos", str(tmp_path), False)
@@ -188,14 +194,14 @@ def test_aptos_takes_grades_from_the_table_and_cuts_the_border(tmp_path):
         ("id_code,diagnosis\n", "lists no images"),
     ],
 )
-def test_a_wrong_grade_table_is_named_by_line(tmp_path, table, words):
+def test_a_wrong_grade_table_is_refused_with_its_line(tmp_path, table, words):
     fakes.write_aptos(tmp_path, 1)
     (tmp_path / "train.csv").write_text(table)
     with pytest.raises(CorruptData, match=words):
         read_raw("aptos", str(tmp_path), False)
 
 
-def test_imagenet100_uses_the_listed_classes_under_their_names(tmp_path):
+def test_imagenet100_uses_the_listed_classes_with_their_names(tmp_path):
     fakes.write_imagenet100(tmp_path, 3, 2)
     raw = read_raw("imagenet100", str(tmp_path), False)
     assert raw.classes == ["tench, Tinca tinca", "goldfish", "n01484850"]
@@ -218,19 +224,18 @@ def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
     assert counted(raw) == {"train": [3] * 3, "test": [1] * 3}
 
 
-@pytest.mark.parametrize("name", ["classes.txt", "imagenet100.txt", "Labels.json"])
-def test_a_class_list_in_another_encoding_is_refused(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("classes.txt", "n01443537 poule fran\xe7aise\n", r"is not UTF-8 \(.* at byte 20\); save it as UTF-8"),
+        ("Labels.json", "n01443537 poule fran\xe7aise\n", r"is not UTF-8 \(.* at byte 20\); save it as UTF-8"),
+        ("Labels.json", '{"n01": ', "is not a JSON object of wnid: name"),
+        ("Labels.json", "[1]", "is not a JSON object of wnid: name"),
+    ],
+)
+def test_a_class_list_that_cannot_be_read_is_refused(tmp_path, name, content, message):
     fakes.write_imagenet100(tmp_path, 2, 1)
     (tmp_path / "classes.txt").unlink()
-    (tmp_path / name).write_bytes("n01443537 poule fran\xe7aise\n".encode("latin-1"))
-    with pytest.raises(CorruptData, match=rf"{name} is not UTF-8 \(.* at byte 20\); save it as UTF-8"):
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(CorruptData, match=f"{name} {message}"):
         read_raw("imagenet100", str(tmp_path), False)
-
-
-def test_a_class_list_that_is_no_json_object_is_refused(tmp_path):
-    fakes.write_imagenet100(tmp_path, 2, 1)
-    (tmp_path / "classes.txt").unlink()
-    for text, words in (('{"n01": ', "Labels.json is not JSON"), ("[1]", "not an object of wnid")):
-        (tmp_path / "Labels.json").write_text(text)
-        with pytest.raises(CorruptData, match=words):
-            read_raw("imagenet100", str(tmp_path), False)

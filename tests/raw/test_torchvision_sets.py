@@ -1,35 +1,37 @@
-"""The readers of what torchvision knows, on tiny data in its own layouts, and on the real CIFAR-10 where it is."""
+"""The datasets of torchvision, on tiny data in its own layouts, and on the real CIFAR-10 if it is available."""
 
 import pickle
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.datasets import CIFAR10, MNIST, STL10, SVHN, USPS
 
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.raw.datasets import read_raw
 from tests import fakes_torchvision as fakes
 from tests.fakes import counted, stacked
 
-CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10" / "unpack.py"
+REAL_CIFAR10 = Path(__file__).parents[3] / "shared" / "data" / "cifar10" / "unpack.py"
 
 
-def patched_cifar10(monkeypatch, sums):
-    from torchvision.datasets import CIFAR10
-
-    names = list(sums)
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name in names[:5]])
-    monkeypatch.setattr(CIFAR10, "test_list", [[names[5], sums[names[5]]]])
-    meta = {"filename": names[6], "key": "label_names", "md5": sums[names[6]]}
-    monkeypatch.setattr(CIFAR10, "meta", meta)
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch):
+    """Small batches, and their checksums in place of those that torchvision knows."""
+    sums = list(fakes.write_cifar10(tmp_path).items())
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": sums[6][0], "key": "label_names", "md5": sums[6][1]})
+    return tmp_path
 
 
 @pytest.mark.parametrize("inner", ["", "cifar-10-batches-py"])
-def test_cifar10_is_read_from_its_folder_or_the_one_around_it(tmp_path, monkeypatch, inner):
-    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
-    raw = read_raw("cifar10", str(tmp_path / inner), False)
+def test_cifar10_is_read_from_its_folder_or_the_parent_folder(cifar10, inner):
+    raw = read_raw("cifar10", str(cifar10 / inner), False)
     assert raw.classes[:2] == ["airplane", "automobile"]
     assert counted(raw) == {"train": [10] * 10, "test": [2] * 10}
     images, labels = stacked(10, 2, 32, 5)
@@ -39,32 +41,30 @@ def test_cifar10_is_read_from_its_folder_or_the_one_around_it(tmp_path, monkeypa
 
 
 class Trap:
-    """What a forged pickle does when it is opened."""
+    """A pickle that runs code when it is opened."""
 
     def __reduce__(self):
         return (exec, ("raise SystemExit('a forged pickle was opened')",))
 
 
-def test_no_pickle_is_opened_before_all_checksums_are_right(tmp_path, monkeypatch):
-    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
-    forged = tmp_path / "cifar-10-batches-py" / "data_batch_1"
+def test_no_pickle_is_opened_if_a_checksum_is_wrong(cifar10):
+    forged = cifar10 / "cifar-10-batches-py" / "data_batch_1"
     forged.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(CorruptData, match="md5 sum is not torchvision's for cifar-10-batches-py/data_batch_1; nothing"):
-        read_raw("cifar10", str(tmp_path), False)
+    with pytest.raises(CorruptData, match="not torchvision's for cifar-10-batches-py/data_batch_1; no file was opened"):
+        read_raw("cifar10", str(cifar10), False)
 
 
-def test_missing_batches_are_named(tmp_path, monkeypatch):
-    patched_cifar10(monkeypatch, fakes.write_cifar10(tmp_path))
+def test_missing_batches_are_named(cifar10):
     for number in (2, 4):
-        (tmp_path / "cifar-10-batches-py" / f"data_batch_{number}").unlink()
+        (cifar10 / "cifar-10-batches-py" / f"data_batch_{number}").unlink()
     with pytest.raises(DatasetNotFound, match="2 of 7 files of cifar10 not found .*data_batch_2, .*data_batch_4. Set"):
-        read_raw("cifar10", str(tmp_path), False)
+        read_raw("cifar10", str(cifar10), False)
 
 
 @pytest.mark.parametrize(
     ("dataset", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
 )
-def test_idx_files_are_read_from_any_folder_of_the_layout(tmp_path, dataset, kind):
+def test_idx_files_are_read_from_any_folder_of_the_layout_unless_they_are_cut_short(tmp_path, dataset, kind):
     fakes.write_mnist(tmp_path, 3, 2, kind=kind)
     for inner in ("", kind, f"{kind}/raw"):
         raw = read_raw(dataset, str(tmp_path / inner), False)
@@ -72,30 +72,22 @@ def test_idx_files_are_read_from_any_folder_of_the_layout(tmp_path, dataset, kin
     assert len(raw.classes) == 10 and (dataset != "mnist" or raw.classes[3] == "3")
     images, _ = stacked(10, 3, 28, 0)
     np.testing.assert_array_equal(raw.load(4, 1)[..., 0], images[4].mean(axis=2).astype(np.uint8))
+    path = tmp_path / kind / "raw" / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CorruptData, match=f"{dataset} in .* cannot be read"):
+        read_raw(dataset, str(tmp_path), False)
 
 
-def test_compressed_idx_files_are_unpacked_once_their_checksums_are_right(tmp_path, monkeypatch):
-    from torchvision.datasets import MNIST
-
+def test_compressed_idx_files_are_unpacked_if_their_checksums_are_right(tmp_path, monkeypatch):
     sums = fakes.write_mnist(tmp_path, 3, 2, packed=True)
     with pytest.raises(DatasetNotFound, match="mnist not found"):
-        read_raw("mnist", str(tmp_path), False)  # these are not the files whose sums torchvision knows
+        read_raw("mnist", str(tmp_path), False)  # torchvision knows other sums
     names = [name for name, _ in MNIST.resources]
     monkeypatch.setattr(MNIST, "resources", list(zip(names, sums, strict=True)))
     assert counted(read_raw("mnist", str(tmp_path), False)) == {"train": [3] * 10, "test": [2] * 10}
 
 
-def test_an_idx_file_cut_short_is_refused(tmp_path):
-    fakes.write_mnist(tmp_path)
-    path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CorruptData, match="mnist in .* cannot be read"):
-        read_raw("mnist", str(tmp_path), False)
-
-
-def test_usps_is_read_and_its_checksums_are_checked(tmp_path, monkeypatch):
-    from torchvision.datasets import USPS
-
+def test_usps_is_read_if_its_checksums_are_right(tmp_path, monkeypatch):
     sums = fakes.write_usps(tmp_path)
     with pytest.raises(CorruptData, match="usps.bz2, usps.t.bz2"):
         read_raw("usps", str(tmp_path), False)
@@ -107,9 +99,7 @@ def test_usps_is_read_and_its_checksums_are_checked(tmp_path, monkeypatch):
     assert np.abs(raw.load(5, 1)[..., 0] - images[5].mean(axis=2)).max() <= 1.1
 
 
-def test_svhn_is_read_with_zero_as_zero(tmp_path, monkeypatch):
-    from torchvision.datasets import SVHN
-
+def test_svhn_is_read_and_its_label_10_is_the_digit_0(tmp_path, monkeypatch):
     sums = fakes.write_svhn(tmp_path)
     lists = {part: [url, name, sums.get(part, md5)] for part, (url, name, md5) in SVHN.split_list.items()}
     monkeypatch.setattr(SVHN, "split_list", lists)
@@ -120,9 +110,7 @@ def test_svhn_is_read_with_zero_as_zero(tmp_path, monkeypatch):
     np.testing.assert_array_equal(raw.load(10, 3), images[10])
 
 
-def test_stl10_needs_its_labelled_parts_only(tmp_path, monkeypatch):
-    from torchvision.datasets import STL10
-
+def test_stl10_needs_only_its_labelled_parts(tmp_path, monkeypatch):
     sums = fakes.write_stl10(tmp_path)
     for name in ("train_list", "test_list"):
         monkeypatch.setattr(STL10, name, [[file, sums.get(file, md5)] for file, md5 in getattr(STL10, name)])
@@ -134,10 +122,7 @@ def test_stl10_needs_its_labelled_parts_only(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10", "usps", "svhn", "stl10"])
-def test_a_download_that_fails_says_so(tmp_path, monkeypatch, dataset):
-    import urllib.error
-    import urllib.request
-
+def test_a_failed_download_is_reported(tmp_path, monkeypatch, dataset):
     def refuse(*args, **kwargs):
         raise urllib.error.URLError("no network here")
 
@@ -147,9 +132,9 @@ def test_a_download_that_fails_says_so(tmp_path, monkeypatch, dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CIFAR10.is_file(), reason=f"{CIFAR10} is not here")
+@pytest.mark.skipif(not REAL_CIFAR10.is_file(), reason=f"{REAL_CIFAR10} does not exist")
 def test_the_real_cifar10_is_read(tmp_path):
-    subprocess.run([sys.executable, CIFAR10, "unpack", tmp_path], check=True)
+    subprocess.run([sys.executable, REAL_CIFAR10, "unpack", tmp_path], check=True)
     raw = read_raw("cifar10", str(tmp_path), False)
     assert counted(raw) == {"train": [5000] * 10, "test": [1000] * 10}
     assert raw.classes[raw.labels[0]] == "frog"

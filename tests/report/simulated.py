@@ -1,4 +1,4 @@
-"""Made-up hits and misses of arms on the same seeds and test images."""
+"""Simulated predictions of several arms on the same seeds and test images: true where a prediction is correct."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def arms(
-    num_seeds: int, num_images: int, generator: np.random.Generator, seed_std: float, gain: float = 0.0
-) -> list[NDArray]:
-    """Hits of two arms, the first of which is better by the gain."""
-    return several_arms([gain, 0.0], num_seeds, num_images, generator, seed_std)
-
-
 def several_arms(
     gains: Sequence[float], num_seeds: int, num_images: int, generator: np.random.Generator, seed_std: float
 ) -> list[NDArray]:
-    """Hits of arms: images of different difficulty, seeds of different luck, and what both do together."""
+    """One array (seeds, images) for each gain. Images differ in difficulty, seeds in luck, and both interact."""
     difficulty = generator.normal(1.5, 1.0, num_images)
     found = []
     for gain in gains:
@@ -29,7 +22,12 @@ def several_arms(
     return found
 
 
-def hits(difference: list[list[int]]) -> tuple[NDArray, NDArray]:
-    """Arms with these differences, images on which both agree being right in both."""
+def two_arms(num_seeds: int, num_images: int, seed: int = 0, seed_std: float = 0.2, gain: float = 0.0) -> list[NDArray]:
+    """Two arms; the first is better by the gain."""
+    return several_arms([gain, 0.0], num_seeds, num_images, np.random.default_rng(seed), seed_std)
+
+
+def pair(difference: list[list[int]]) -> tuple[NDArray, NDArray]:
+    """Two arms with these differences; both are right about the images on which they agree."""
     array = np.array(difference)
     return array >= 0, array <= 0

@@ -1,33 +1,36 @@
-"""The summary, the costs and the data of the plots against numbers worked out by hand from fabricated run files."""
+"""The summary and the CSV files against numbers computed independently from the fabricated files."""
 
 from __future__ import annotations
 
 import csv
 import json
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from fkt.core.arms import ARMS as ORDER
-from fkt.core.arms import NETWORKS, PRETRAINED
+from fkt.core.arms import ARMS, NETWORKS, PRETRAINED
 from fkt.core.runs import Run, transfer_path
 from fkt.params import Params, Transfer
-from fkt.report.arms import read_arm, read_arms
-from fkt.report.plot_data import confusion_rows, curve_rows
-from fkt.report.run_files import MissingResult
+from fkt.report.arms import Results
+from fkt.report.summary import Spread, compare_arms, confusion_rows, cost, curve_rows, spread
 from stages.report import main
-from tests.report.fabricated import ARMS, NAMES, fabricate, fabricated_params, results_of
+from tests.report.fabricated import results_of
+
+
+def _summary() -> dict[str, dict[str, float]]:
+    return json.loads(Path("metrics/summary.json").read_text())
 
 
 @pytest.mark.usefixtures("numbers_only")
-def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params) -> None:
+def test_the_summary_has_two_levels_of_numbers(params: Params) -> None:
     main(params)
-    summary = json.loads(Path("metrics/summary.json").read_text())
-    for section in summary.values():
-        assert all(type(value) in (int, float) for value in section.values())
-    for mode in ARMS:
+    summary = _summary()
+    assert all(type(value) in (int, float) for section in summary.values() for value in section.values())
+    for mode in params.arms:
         for name, source in (("accuracy", "accuracy"), ("precision", "macro_precision"), ("recall", "macro_recall")):
             values = [result[source] for result in results_of(mode)]
             assert summary[mode][name] == pytest.approx(statistics.mean(values), abs=1e-5)
@@ -43,14 +46,13 @@ def test_the_summary_is_two_levels_of_numbers_worked_out_by_hand(params: Params)
 
 
 @pytest.mark.usefixtures("numbers_only")
-def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounded(params: Params) -> None:
+def test_validation_accuracy_is_that_of_the_kept_step_and_is_not_rounded(params: Params) -> None:
     main(params)
-    summary = json.loads(Path("metrics/summary.json").read_text())
+    summary = _summary()
     for mode in params.arms:
         values = []
         for seed in params.seeds:
-            run = Run("digits", mode, seed)
-            log = run.log
+            log = Run("digits", mode, seed).log
             kept = json.loads((log / "cost.json").read_text())["kept_step"]
             assert kept == (150 if seed == 1 else 200)
             with (log / "curve.csv").open(newline="") as file:
@@ -61,22 +63,21 @@ def test_validation_accuracy_is_that_of_the_step_that_was_kept_and_is_not_rounde
 
 
 @pytest.mark.usefixtures("numbers_only")
-def test_probes_on_other_datasets_are_sections_of_their_own(params: Params) -> None:
+def test_each_other_dataset_of_params_is_a_section_with_probe_scores(params: Params) -> None:
     for dataset, base in (("usps", 0.5), ("svhn", 0.3), ("mnist", 0.1)):
         for seed in params.seeds:
             path = transfer_path(dataset, seed)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"knn_accuracy": base + 0.01 * seed, "linear_accuracy": 0.9, "num_test": 5}))
     main(params.model_copy(update={"transfer": Transfer(datasets=["usps", "svhn"])}))
-    summary = json.loads(Path("metrics/summary.json").read_text())
+    summary = _summary()
     assert summary["transfer_usps"] == {
         "knn_accuracy": 0.51, "knn_accuracy_std": 0.01, "linear_accuracy": 0.9, "linear_accuracy_std": 0.0, "seeds": 3,
     }  # fmt: skip
     assert "transfer_svhn" in summary and "transfer_mnist" not in summary
-    assert not transfer_path("mnist", 0).exists(), "a dataset that is no longer asked for"
-    assert "| usps    | 51.00 \u00b1 1.00 | " in Path("metrics/report.md").read_text(encoding="utf-8")
-    with pytest.raises(MissingResult, match="run 'dvc repro evaluate-transfer@stl10'"):
-        main(params.model_copy(update={"transfer": Transfer(datasets=["stl10"])}))
+    assert not transfer_path("mnist", 0).exists(), "files of other datasets are removed"
+    page = Path("metrics/report.md").read_text(encoding="utf-8")
+    assert "| usps    | 51.00 \u00b1 1.00 |" in page and "| svhn    | 31.00 \u00b1 1.00 |" in page
 
 
 @pytest.mark.usefixtures("numbers_only")
@@ -92,94 +93,93 @@ def test_the_cost_of_every_training_run_is_a_row(params: Params) -> None:
     assert len(rows) == 3 * 5
     names = {network.stage: network.name for network in NETWORKS.values()}
     for row in rows.itertuples():
-        cost = json.loads((Run("digits", names[row.stage], row.seed).log / "cost.json").read_text())
-        assert (row.steps, row.image_passes) == (cost["steps"], cost["image_passes"])
-        assert row.gflops == pytest.approx(cost["flops"] / 1e9, abs=1e-5)
-        assert (row.epochs, row.seconds) == (pytest.approx(cost["epochs"]), pytest.approx(cost["seconds"], abs=1e-5))
+        written = json.loads((Run("digits", names[row.stage], row.seed).log / "cost.json").read_text())
+        assert (row.steps, row.image_passes) == (written["steps"], written["image_passes"])
+        assert row.gflops == pytest.approx(written["flops"] / 1e9, abs=1e-5)
+        assert (row.epochs, row.seconds) == pytest.approx((written["epochs"], written["seconds"]), abs=1e-5)
+
+
+def test_the_cost_of_an_arm_includes_all_of_its_stages(all_params: Params, results: Results) -> None:
+    passes = 800 * all_params.budget.passes
+    for arm in results.arms:
+        assert cost(arm).image_passes == pytest.approx(passes, abs=2)
+        curves = arm.curves
+        assert curves.groupby("seed")["passes"].max().round(3).eq(all_params.budget.passes).all()
+        parts = [curves[curves["stage"] == stage]["passes"] for stage, _, _ in cost(arm).stages]
+        assert all(before.max() < after.min() for before, after in zip(parts, parts[1:], strict=False))
+    spent = cost(next(arm for arm in results.arms if arm.mode == "distilled"))
+    assert spent.flops == pytest.approx(passes / 3 * (6e7 + 2 * 2.5e7), rel=1e-4)
+    assert [(name, flops) for name, _, flops in spent.stages] == [
+        ("pretrain-teacher", pytest.approx(passes / 3 * 6e7, rel=1e-4)),
+        ("distill", pytest.approx(passes / 3 * 2.5e7, rel=1e-4)),
+        ("finetune-distilled", pytest.approx(passes / 3 * 2.5e7, rel=1e-4)),
+    ]
 
 
 @pytest.mark.usefixtures("numbers_only")
-def test_representational_costs_include_pretraining(params: Params) -> None:
-    main(params)
-    summary = json.loads(Path("metrics/summary.json").read_text())
-    parts = [json.loads((part.log / "cost.json").read_text()) for part in Run("digits", "representational", 0).parts]
-    assert summary["representational"]["image_passes"] == sum(part["image_passes"] for part in parts)
-    assert summary["representational"]["gflops"] == pytest.approx(sum(part["flops"] for part in parts) / 1e9)
-    curves = read_arm("digits", "representational", [0]).curves
-    finetune = curves[curves["stage"] == "finetune"]["passes"]
-    assert finetune.min() > curves[curves["stage"] == "pretrain"]["passes"].max()
-    assert finetune.max() == pytest.approx(params.budget.passes)
-
-
-@pytest.mark.usefixtures("numbers_only")
-def test_nothing_that_differs_between_identical_runs_is_in_the_summary(params: Params) -> None:
+def test_the_summary_does_not_change_with_hardware_and_time(params: Params) -> None:
     main(params)
     first = Path("metrics/summary.json").read_bytes()
+    assert "Trained on AMD EPYC 9B14, bfloat16, 2 threads." in Path("metrics/report.md").read_text(encoding="utf-8")
     for mode in ("supervised", "functional"):
         path = Run("digits", mode, 1).log / "cost.json"
-        cost = json.loads(path.read_text())
-        path.write_text(json.dumps(cost | {"seconds": 999.0, "images_per_second": 1.0, "device": "another"}))
+        written = json.loads(path.read_text())
+        path.write_text(json.dumps(written | {"seconds": 999.0, "images_per_second": 1.0, "device": "another"}))
     main(params)
     assert Path("metrics/summary.json").read_bytes() == first
     assert "different hardware" in Path("metrics/report.md").read_text(encoding="utf-8")
 
 
-def test_one_seed_has_no_deviation_and_one_mode_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = fabricated_params(seeds=[7], modes=["functional"])
-    fabricate(params, names=NAMES, num_test=60)
-    main(params)
-    summary = json.loads(Path("metrics/summary.json").read_text())
-    assert set(summary) == {"functional"} and not any(name.endswith("_std") for name in summary["functional"])
-    assert "\u00b1 0" not in Path("metrics/report.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.usefixtures("numbers_only")
-def test_seeds_and_modes_that_are_no_longer_asked_for_are_left_out(params: Params) -> None:
+def test_seeds_and_modes_that_are_not_in_params_are_left_out(params: Params) -> None:
     main(params.model_copy(update={"seeds": [0, 2], "modes": ["supervised", "functional"]}))
-    summary = json.loads(Path("metrics/summary.json").read_text())
+    summary = _summary()
     assert set(summary) == {"supervised", "functional", "functional_minus_supervised"}
-    results = results_of("supervised")
-    assert summary["supervised"]["accuracy"] == pytest.approx(
-        (results[0]["accuracy"] + results[2]["accuracy"]) / 2, abs=1e-5
-    )
+    first, _, third = (result["accuracy"] for result in results_of("supervised"))
+    assert summary["supervised"]["accuracy"] == pytest.approx((first + third) / 2, abs=1e-5)
 
 
-@pytest.mark.usefixtures("numbers_only")
-def test_all_arms_are_compared_and_each_stage_has_its_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    params = fabricated_params(modes=[*reversed(ORDER), PRETRAINED], seeds=[0, 2])
-    fabricate(params, names=NAMES, num_test=60)
-    main(params)
-    summary = json.loads(Path("metrics/summary.json").read_text())
-    pairs = {f"{later}_minus_{earlier}" for n, later in enumerate(ORDER) for earlier in ORDER[:n]}
-    assert len(pairs) == 10 and set(summary) == {*ORDER, PRETRAINED, *pairs}
-    for arm in ORDER:
-        assert summary[arm]["image_passes"] == pytest.approx(800 * params.budget.passes, abs=2)
-    third = 800 * params.budget.passes / 3
-    assert summary["distilled"]["gflops"] == pytest.approx(third * (6e7 + 2 * 2.5e7) / 1e9, rel=1e-4)
-    page = Path("metrics/report.md").read_text(encoding="utf-8")
-    train = 80 * len(NAMES)
-    stages = ("pretrain-teacher", 6e7), ("distill", 2.5e7), ("finetune-distilled", 2.5e7)
-    told = [f"{stage} {round(third) / train:.1f} ({third * flops / 1e12:.3g})" for stage, flops in stages]
-    assert f"- distilled: {', '.join(told)}" in page
-    assert "resnet34, 24 channels wide; its features of the training images in 50 clusters, of which 49 have" in page
-    curves = pd.read_csv("metrics/curves.csv")
-    assert curves.groupby(["mode", "seed"])["passes"].max().round(3).eq(params.budget.passes).all()
-    assert curves.loc[curves["stage"] == "distill", "pseudo"].notna().all()
+def test_every_later_arm_is_compared_with_every_earlier_arm(all_params: Params, results: Results) -> None:
+    for arms in (results.arms, results.arms[::-1]):
+        found = [(pair.name_a, pair.name_b) for pair in compare_arms(arms, all_params.report)]
+        assert sorted(found) == sorted((later, earlier) for n, later in enumerate(ARMS) for earlier in ARMS[:n])
+        assert found[0][0] == "functional" and len(found) == 10
 
 
-def test_plot_data_hold_every_point_and_every_image(params: Params) -> None:
-    arms = read_arms("digits", ["supervised", "representational", "functional"], params.seeds)
-    curves = curve_rows(arms)
-    assert len(curves) == 3 * 20 + 3 * 40 + 3 * 20
+def test_a_mean_over_seeds_needs_a_number_for_every_seed() -> None:
+    assert spread([0.1, 0.3]) == Spread(pytest.approx(0.2), pytest.approx(0.2 / 2**0.5))
+    assert spread([0.5]) == Spread(0.5, None)
+    assert spread([0.1, None]) is None and spread([float("nan")]) is None
+
+
+def test_the_plot_data_have_every_point_and_every_image(results: Results) -> None:
+    curves = curve_rows(results.arms)
+    assert curves.groupby("mode").size().to_dict() == {
+        "supervised": 2 * 20, "frozen": 2 * 40, "representational": 2 * 40, "distilled": 2 * 60, "functional": 2 * 20,
+    }  # fmt: skip
     assert curves.loc[curves["stage"] == "pretrain", "val_accuracy"].isna().all()
-    assert curves.groupby("mode")["weight_ssl"].count().tolist() == [3 * 20, 0, 0]
-    assert curves.groupby("mode")["grad_cosine"].count().tolist() == [3 * 10, 0, 0]
-    cells = confusion_rows(arms, NAMES)
-    for arm in arms:
-        mine = cells[cells["mode"] == arm.mode]
-        assert mine["images"].sum() == 3 * 120
-        hits = mine.loc[mine["actual"] == mine["predicted"], "images"].sum()
-        assert hits == arm.correct.sum() and mine["actual"].tolist()[:4] == NAMES
-    assert isinstance(cells, pd.DataFrame) and (cells.groupby(["mode", "actual"])["share"].sum() - 1).abs().max() < 1e-4
+    assert curves.loc[curves["stage"] == "distill", "pseudo"].notna().all()
+    functional = curves[curves["mode"] == "functional"]
+    assert curves["weight_ssl"].count() == functional["weight_ssl"].count() == 2 * 20
+    assert curves["grad_cosine"].count() == functional["grad_cosine"].count() == 2 * 10
+    names = results.meta["classes"]
+    cells = confusion_rows(results.arms, names)
+    for arm in results.arms:
+        own = cells[cells["mode"] == arm.mode]
+        assert own["images"].sum() == 2 * 90 and own["actual"].tolist()[:4] == names
+        assert own.loc[own["actual"] == own["predicted"], "images"].sum() == arm.correct.sum()
+    assert (cells.groupby(["mode", "actual"])["share"].sum() - 1).abs().max() < 1e-4
+
+
+def test_all_outputs_have_the_same_bytes_twice(params: Params) -> None:
+    names = ["summary.json", "report.md", "curves.csv", "confusion.csv", "costs.csv"]
+    names += [f"figures/{name}.png" for name in ("accuracy", "curves", "confusion", "maps")]
+    main(params)
+    first = {name: (Path("metrics") / name).read_bytes() for name in names}
+    main(params)
+    assert {name: (Path("metrics") / name).read_bytes() for name in names} == first
+
+
+def test_the_report_does_not_import_torch() -> None:
+    code = "import stages.report, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

@@ -1,18 +1,16 @@
-"""The stage: which dataset it prepares, and what it prints."""
+"""Stage prepare: which dataset it prepares, and what it prints."""
 
-import shutil
 from pathlib import Path
 
 from fkt.data.meta import load_meta
+from fkt.params import load_params
+from stages.prepare import main
 from tests import fakes
+from tests.conftest import ROOT
 
 
-def test_the_stage_prepares_a_dataset_of_transfer_from_its_own_folder(tmp_path, monkeypatch):
-    """With the settings of the one that is trained on, but for where that one's raw data are, and for its masks."""
-    from fkt.params import load_params
-    from stages.prepare import main
-
-    shipped = load_params(Path(__file__).parents[2] / "params.yaml")
+def test_a_dataset_of_transfer_is_read_from_its_own_folder_and_has_no_masks(tmp_path, monkeypatch):
+    shipped = load_params(ROOT / "params.yaml")
     settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24, "masks": "files"})
     monkeypatch.chdir(tmp_path)
     fakes.write_folder(Path("data/raw/folder"), ("a", "b"), 20)
@@ -23,13 +21,9 @@ def test_the_stage_prepares_a_dataset_of_transfer_from_its_own_folder(tmp_path, 
     assert not Path("data/cifar10").exists()
 
 
-def test_the_stage_prepares_the_default_dataset_and_lists_its_classes(tmp_path, monkeypatch, capsys):
-    from fkt.params import load_params
-    from stages.prepare import main
-
-    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+def test_the_dataset_of_params_yaml_is_prepared_and_its_classes_are_listed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    main(load_params())
+    main(load_params(ROOT / "params.yaml"))
     meta = load_meta(Path("data/digits"))
     assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 1151, "val": 287, "test": 359}
     lines = capsys.readouterr().out.splitlines()

@@ -168,48 +168,45 @@ def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable
         assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
 
 
-def test_crops_are_judged_in_both_stages_that_have_views_by_the_masks_that_prepare_made(
+def test_crops_are_chosen_by_the_masks_of_prepare_in_the_stages_that_have_ssl_views(
     write_params: Callable[[dict[str, Any]], Params],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from fkt.views import loader
+    from fkt.views.object_crops import ObjectCrops
     from stages import prepare, views
 
     small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 0.5, "checks": 1}}
-    judging = small | {
+    choosing = small | {
         "prepare": {"masks": "saliency", "image_size": 16, "channels": 1},
         "augment": {"object_share": 0.5, "good_crops": 0.5},
         "joint": {"ce_on": "views"},
     }
     prepare.main(write_params(small))
-    params = write_params(judging)
+    params = write_params(choosing)
     for name in (PRETRAINED, "functional"):
-        with pytest.raises(ParamsError, match="data/digits was prepared without; set prepare.masks: saliency or files"):
+        with pytest.raises(ParamsError, match="data/digits was prepared without masks; set prepare.masks: saliency or"):
             train_one(name, 0, params)
-    with pytest.raises(ParamsError, match="was prepared without"):
+    with pytest.raises(ParamsError, match="was prepared without masks"):
         views.main(params)
     prepare.main(params)
     views.main(params)
-    assert "% hold 0.5 of the object as first drawn" in capsys.readouterr().out
-    given: list[float | None] = []
-    augment = loader._augment
+    assert "% contain 0.5 of the object in the first draw" in capsys.readouterr().out
+    selected: list[float] = []
+    choose = ObjectCrops.choose
 
-    def watched(pipeline: Any, images: torch.Tensor, masks: torch.Tensor | None, *key: int | str) -> torch.Tensor:
-        given.append(None if masks is None else (masks.flatten(1).amax(1) > 0).double().mean().item())
-        return augment(pipeline, images, masks, *key)
+    def watched(self: ObjectCrops, crop: Any, drawn: Any, index: torch.Tensor, generator: Any) -> torch.Tensor:
+        selected.append(self.selected[index].double().mean().item())
+        return choose(self, crop, drawn, index, generator)
 
-    monkeypatch.setattr(loader, "_augment", watched)
-    seen = {}
+    monkeypatch.setattr(ObjectCrops, "choose", watched)
     for name in (PRETRAINED, "functional", "representational", "supervised"):
-        given.clear()
+        selected.clear()
         train_one(name, 0, params)
-        seen[name] = list(given)
-    for name in (PRETRAINED, "functional"):
-        shares = seen[name]
-        assert shares and None not in shares
-        assert 0.4 < sum(shares) / len(shares) < 0.6, "half of the images are judged"
-    assert set(seen["representational"]) == set(seen["supervised"]) == {None}
+        if name in (PRETRAINED, "functional"):
+            assert 0.4 < sum(selected) / len(selected) < 0.6, "half of the images are selected"
+        else:
+            assert not selected
 
 
 @pytest.mark.parametrize(

@@ -1,158 +1,97 @@
-"""The two commands: what they refuse, what they print, and, from end to end, a sweep of two that DVC runs."""
+"""``fkt sweep`` and ``fkt gather``: what they print, write and refuse, and a sweep of two that DVC runs."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from fkt.cli import gather, sweep
+from fkt.cli.main import main
 from fkt.core.errors import ParamsError, UserError
-from fkt.params.reader import read_yaml
-from fkt.presets import flat
-from fkt.sweeps.cells import Cell, cells_of
-from fkt.sweeps.experiments import Experiment, Unfinished, parse
-from fkt.sweeps.queueing import check_repository, plan
-from fkt.sweeps.spec import load_sweep
+from fkt.sweeps import experiments
 from tests.conftest import ROOT, Project
-from tests.sweeps.fabricated import answer, entry
-from tests.sweeps.small import TEXT, written
+from tests.sweeps.conftest import SMALL, Shows, Small, entry
 
 SUMMARY = {"functional": {"accuracy": 0.9, "accuracy_std": 0.01, "val_accuracy": 0.8, "seeds": 3}}
+Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def content() -> dict[str, Any]:
-    found = read_yaml(ROOT / "params.yaml")
-    assert isinstance(found, dict)
-    return found
+def queued(text: str) -> list[str]:
+    return re.findall(r"^dvc exp run --queue -n (\S+)", text, re.MULTILINE)
 
 
-@pytest.fixture
-def cells(tmp_path: Path) -> list[Cell]:
-    return cells_of(load_sweep("small", written(tmp_path / "sweeps")))
-
-
-def experiments(content: dict[str, Any], state: str = "success") -> tuple[list[Experiment], list[Unfinished]]:
-    """One with all the parameters of the second cell."""
-    params = {**content, "lambda": 0.0, "modes": ["functional"], "labels": {"per_class": None, "fraction": None}}
-    return parse(answer([entry("mine", dict(flat(params)), SUMMARY, state=state)]))
-
-
-def test_a_command_sets_what_differs_and_always_what_the_levels_say(content: dict[str, Any], cells: list[Cell]) -> None:
-    content["labels"]["per_class"] = None
-    planned = plan("small", cells, content, "params.yaml", [], [])
-    assert [one.name for one in planned] == [
-        "small-0-10pct", "small-0-all", "small-1-10pct", "small-1-all", "small-3-10pct",
-    ]  # fmt: skip
-    assert planned[3].arguments == [
-        "exp", "run", "--queue", "-n", "small-1-all", "-S", "modes=[functional]", "-S", "lambda=1.0", "-S",
-        "labels.fraction=null", "report",
-    ]  # fmt: skip
-
-
-def test_one_cell_that_is_no_experiment_stops_all(content: dict[str, Any], tmp_path: Path) -> None:
-    text = TEXT.replace('"3": {lambda: 3.0}', '"3": {lambda: -3.0}')
-    cells = cells_of(load_sweep("small", written(tmp_path / "sweeps", text)))
-    with pytest.raises(ParamsError, match=r"^params.yaml with lambda 3, labels 10 %: lambda: -3.0 is out of range"):
-        plan("small", cells, content, "params.yaml", [], [])
-
-
-@pytest.mark.parametrize("state", ["success", "queued", "running"])
-def test_what_this_commit_has_or_waits_for_is_not_queued_again(
-    content: dict[str, Any], cells: list[Cell], state: str
-) -> None:
-    planned = plan("small", cells, content, "params.yaml", *experiments(content, state))
-    assert [one.known for one in planned] == ["", "mine", "", "", ""]
-
-
-def test_what_failed_or_has_other_parameters_is_queued_again_under_a_name_of_its_own(
-    content: dict[str, Any], cells: list[Cell]
-) -> None:
-    finished, unfinished = experiments(content, "failed")
-    other = parse(answer([entry("small-0-all", {"lambda": 0.0}, SUMMARY), entry("small-0-all-2", {}, SUMMARY)]))
-    planned = plan("small", cells, content, "params.yaml", [*finished, *other[0]], [*unfinished, *other[1]])
-    assert [one.name for one in planned][:3] == ["small-0-10pct", "small-0-all-3", "small-1-10pct"]
-    assert not any(one.known for one in planned)
-
-
-@pytest.mark.parametrize(
-    ("commands", "message"),
-    [
-        ([], "this folder is in no git repository, .*run 'git init'"),
-        ([("git", "init", "--quiet")], "there is no .dvc folder here; run this from the project's root"),
-        ([("git", "init", "--quiet"), ("mkdir", ".dvc")], "nothing is committed yet, .*'git commit'"),
-    ],
-)
-def test_a_place_where_dvc_cannot_queue_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[tuple[str, ...]], message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    for command in commands:
-        Project(tmp_path).run(*command)
-    with pytest.raises(UserError, match=message):
-        check_repository()
-
-
-def test_sweeps_are_listed_with_their_sizes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sweeps_are_listed_with_their_sizes(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.chdir(ROOT)
-    sweep.list_sweeps()
+    main(["sweep"])
     printed = capsys.readouterr().out
     assert re.search(r"^  lambda +The weight of the self-supervised loss \(12 experiments\)$", printed, re.MULTILINE)
     assert printed.count("experiments)") == len(list((ROOT / "sweeps").glob("*.yaml")))
 
 
-def test_gathering_writes_the_table_and_its_figure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[Cell], capsys: pytest.CaptureFixture[str]
+def test_what_is_missing_or_has_failed_is_queued(small: Small, shows: Shows, capsys: Capture) -> None:
+    _, cells = small(SMALL)
+    states = ["success", "queued", "running", "failed"]
+    shows([entry(cell, SUMMARY, state=state) for cell, state in zip(cells, states, strict=False)])
+    sweep.main("small", dry_run=True)
+    printed = capsys.readouterr().out
+    assert queued(printed) == ["small-1-all", "small-3-10pct"]
+    assert "# small-0-all: queued\n" in printed and "2 experiments would be queued; 3 exist already." in printed
+
+
+def test_a_name_with_other_parameters_is_refused_and_left_out(
+    small: Small, shows: Shows, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = parse(answer([entry("x", cells[2].settings, SUMMARY)]))
-    monkeypatch.setattr(gather, "read_dvc", lambda *, all_commits: found)
-    assert gather.main("small") == [Path("metrics/tables/small.md"), Path("metrics/tables/small.png")]
+    _, cells = small(SMALL)
+    shows([entry(cells[0], SUMMARY, **{"budget.passes": 7}), entry(cells[1], SUMMARY, **{"lambda": 0.5})])
+    with pytest.raises(
+        UserError, match=r"experiment small-0-10pct with other parameters: budget.passes is 7 instead of 40"
+    ):
+        sweep.main("small", dry_run=True)
+    gather.main("small")
     page = Path("metrics/tables/small.md").read_text(encoding="utf-8")
-    assert " 90.00 \u00b1 1.00 (3) |" in page and "## Missing: 4 of 5 experiments" in page
-    assert page in capsys.readouterr().out and "![Small sweep](small.png)" in page
+    assert (
+        "small-0-all (left out, because lambda is 0.5 instead of 0.0; remove it with 'dvc exp remove small-0-all')"
+        in page
+    )
+    assert re.search(r"\| 0 .*\| ours .*80.00 .*90.00 \u00b1 1.00 .*missing .*missing", page)
 
 
-def test_folders_are_gathered_beside_dvcs_experiments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[Cell]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gather, "read_dvc", lambda *, all_commits: ([], []))
-    folder = tmp_path / "elsewhere"
-    (folder / "metrics").mkdir(parents=True)
-    (folder / "metrics/summary.json").write_text(json.dumps(SUMMARY))
-    params = {"lambda": 1.0, "modes": ["functional"], "labels": {"per_class": None, "fraction": 0.1}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    gather.main("small", tmp_path / "out", [folder])
-    assert f"| {folder} | " in re.sub(" +", " ", (tmp_path / "out/small.md").read_text(encoding="utf-8"))
+def test_one_wrong_cell_stops_the_sweep_before_anything_is_queued(small: Small, shows: Shows, capsys: Capture) -> None:
+    small(SMALL.replace('"3": {lambda: 3.0}', '"3": {lambda: -3.0}'))
+    shows([])
+    with pytest.raises(ParamsError, match=r"^small-3-10pct: params.yaml: lambda: -3.0 is out of range"):
+        sweep.main("small", dry_run=False)
+    assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_written_where_no_experiment_fits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[Cell]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = parse(answer([entry("x", cells[2].settings, SUMMARY, state="failed")]))
-    monkeypatch.setattr(gather, "read_dvc", lambda *, all_commits: found)
-    with pytest.raises(UserError, match=r"nothing to gather; 'fkt sweep small' queues .*\n +failed: x$"):
+def test_without_results_the_states_are_reported_and_nothing_is_written(small: Small, shows: Shows) -> None:
+    _, cells = small(SMALL)
+    shows([entry(cells[0], SUMMARY, state="failed"), entry(cells[1], SUMMARY, state="queued")])
+    states = r"small-0-10pct \(failed\), small-0-all \(queued\), small-1-10pct \(missing\)"
+    with pytest.raises(UserError, match=f"nothing to gather. 5 of 5 experiments have no results: {states}"):
         gather.main("small")
-    assert not (tmp_path / "metrics").exists()
+    assert not Path("metrics").exists()
+
+
+def test_a_repository_without_a_commit_is_refused(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(SMALL)
+    monkeypatch.setattr(experiments, "dvc", lambda *arguments: "[]")
+    for command in (lambda: sweep.main("small", dry_run=True), lambda: gather.main("small")):
+        with pytest.raises(UserError, match="there is no commit yet.*'git commit'"):
+            command()
 
 
 REPORT = """
 import json, pathlib, yaml
 params = yaml.safe_load(open("params.yaml"))
+assert params["lambda"] < 1, "this one fails"
 pathlib.Path("metrics").mkdir(exist_ok=True)
-score = {"accuracy": 0.9 - 0.1 * params["lambda"], "accuracy_std": 0.0125, "val_accuracy": 0.8, "seeds": 3}
-json.dump({mode: score for mode in params["modes"]}, open("metrics/summary.json", "w"))
-open("metrics/costs.csv", "w").write("mode,seed,stage,epochs,seconds\\nfunctional,0,joint,7,1.5\\n")
+score = {"accuracy": 0.9 - 0.1 * params["lambda"], "accuracy_std": 0.0125, "seeds": 3}
+pathlib.Path("metrics/summary.json").write_text(json.dumps({mode: score for mode in params["modes"]}))
+costs = "".join(f"functional,{seed},{stage},7,{10 * seed},3000,1.5\\n" for seed in (0, 1) for stage in ("a", "b"))
+pathlib.Path("metrics/costs.csv").write_text("mode,seed,stage,epochs,image_passes,gflops,seconds\\n" + costs)
 """
 PIPELINE = """
 stages:
@@ -167,16 +106,17 @@ stages:
 TWO = """
 title: Two
 question: Which of two?
-remarks: []
 settings: {modes: [functional], labels.per_class: null}
 axes:
   lambda:
     half: {lambda: 0.5}
     two: {lambda: 2.0}
-  labels:
-    all: {labels.fraction: null}
 tables:
-- {title: Both, rows: [lambda], columns: [metric], modes: [functional], metrics: [accuracy, epochs]}
+- title: Both
+  rows: [lambda]
+  columns: [metric]
+  modes: [functional]
+  metrics: [accuracy, epochs, image_passes, gflops]
 """
 
 
@@ -184,20 +124,25 @@ tables:
 def test_a_sweep_is_queued_run_and_gathered_by_dvc(project: Project) -> None:
     (project.root / "report.py").write_text(REPORT)
     (project.root / "dvc.yaml").write_text(PIPELINE)
-    written(project.root / "sweeps", TWO, "two")
+    (project.root / "sweeps/two.yaml").write_text(TWO)
     project.commit("a pipeline of one small stage")
-    dry = project.python("fkt", "sweep", "two", "--dry-run").stdout
-    assert "2 experiments would be queued" in dry and project.dvc("queue", "status").stdout.count("two-") == 0
-    assert "2 experiments queued, 0 are there already." in project.python("fkt", "sweep", "two").stdout
-    assert "0 experiments queued, 2 are there already." in project.python("fkt", "sweep", "two").stdout
+
+    def run(*arguments: str) -> str:
+        return project.python("fkt", *arguments).stdout
+
+    assert "2 experiments would be queued" in run("sweep", "two", "--dry-run")
+    assert "two-" not in project.dvc("queue", "status").stdout
+    assert "2 experiments queued; 0 exist already." in run("sweep", "two")
+    assert queued(run("sweep", "two")) == [], "they wait already"
     nothing = project.python("fkt", "gather", "two", check=False)
-    assert nothing.returncode == 1 and "queued: two-half-all" in nothing.stderr
-    project.dvc("exp", "run", "--run-all")
-    page = re.sub(" +", " ", project.python("fkt", "gather", "two").stdout)
-    assert "| half | ours | 85.00 \u00b1 1.25 (3) | 7.0 |\n| two | ours | 70.00 \u00b1 1.25 (3) | 7.0 |" in page
-    assert "| lambda half, labels all | two-half-all | " in page and "Missing" not in page
-    (project.root / "params.yaml").write_text(
-        (project.root / "params.yaml").read_text().replace("lambda: 1.0", "lambda: abc")
-    )
-    wrong = project.python("fkt", "sweep", "two", check=False)
-    assert wrong.returncode == 1 and wrong.stderr.startswith("error: params.yaml: lambda: 'abc' is text")
+    assert nothing.returncode == 1 and "two-half (queued), two-two (queued)" in nothing.stderr
+    project.dvc("exp", "run", "--run-all", check=False)
+    page = re.sub(" +", " ", run("gather", "two"))
+    assert "| half | ours | 85.00 \u00b1 1.25 | 14.0 | 10 \u00b1 14 | 6.000 |\n| two | ours | failed | failed |" in page
+    assert "![" not in page, "no table has a figure"
+    assert queued(run("sweep", "two")) == ["two-two"], "a failed one is queued again under its name"
+    project.commit("a later commit")
+    nothing = project.python("fkt", "gather", "two", check=False)
+    assert nothing.returncode == 1 and "fkt gather two --rev COMMIT" in nothing.stderr
+    page = re.sub(" +", " ", run("gather", "two", "--rev", "HEAD~1"))
+    assert "| 85.00 \u00b1 1.25 |" in page and "| two | ours | queued |" in page

@@ -13,9 +13,17 @@ from torch import Tensor, nn
 
 from fkt.models.classifier import Classifier
 from fkt.params import GradNormParams, ScheduleParams, load_params
-from fkt.training.balance import Balance, Fixed, GradNorm, Schedule, Uncertainty, build_balance
-from fkt.training.balance.given import ssl_share
-from fkt.training.balance.gradnorm import LEAST_WEIGHT, gradnorm_gradient
+from fkt.training.balance import (
+    LEAST_WEIGHT,
+    Balance,
+    Fixed,
+    GradNorm,
+    Schedule,
+    Uncertainty,
+    build_balance,
+    gradnorm_gradient,
+    ssl_share,
+)
 from fkt.training.objectives import Supervised, SupervisedLoss
 from fkt.training.optim import build_optimizer
 from tests.conftest import ROOT

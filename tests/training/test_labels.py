@@ -89,10 +89,14 @@ def test_ssl_labels_within_the_budget_pass_and_are_among_its_images(labels, frac
 @pytest.mark.parametrize(
     ("labels", "fraction", "message"),
     [
-        ({"fraction": 0.3}, 0.31, r'0.31 is 16 labels of class "c0", and the label budget grants 15'),
-        ({"fraction": 0.3}, 1.0, r'1.0 is 37 labels of class "c1", and the label budget grants 11: .*at most 0.297,'),
-        ({"per_class": 4}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 4: .*at most 0.0667,'),
-        ({"per_class": 5}, 0.1, r'0.1 is 6 labels of class "c2", and the label budget grants 5: .*raise labels.per_'),
+        ({"fraction": 0.3}, 0.31, r'0.31 is 16 labels of class "c0", but the label budget grants 15'),
+        (
+            {"fraction": 0.3},
+            1.0,
+            r'1.0 is 37 labels of class "c1", but the label budget grants 11; give at most 0.297,',
+        ),
+        ({"per_class": 4}, 0.1, r'0.1 is 6 labels of class "c2", but the label budget grants 4; give at most 0.0667,'),
+        ({"per_class": 5}, 0.1, r'0.1 is 6 labels of class "c2", but the label budget grants 5; .*raise labels.per_'),
     ],
 )
 def test_ssl_labels_beyond_the_budget_are_refused_with_the_numbers_and_the_remedy(labels, fraction, message):

@@ -202,7 +202,9 @@ def test_two_processes_that_train_the_same_run_save_it_side_by_side(
 def test_an_unfinished_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(UserError, match=r"run\.pt, an unfinished run, cannot be read: .*; delete it, and the run"):
+    with pytest.raises(
+        UserError, match=r"run\.pt: the unfinished run cannot be read .*; delete the file to start the run again"
+    ):
         run(Regression(), Rows(), path)
 
 
@@ -239,7 +241,7 @@ def test_old_unfinished_runs_are_removed_and_recent_ones_kept(tmp_path: Path) ->
         ({"feature_std": 0.9, "projection_std": 0.1}, "into a point"),
         ({"feature_std": 0.9, "projection_std": 0.9, "projection_rank": 1.5}, "onto a line"),
         ({"prototypes_used": 1.2}, "prototypes have collapsed: 1.20"),
-        ({"feature_std": 0.9, "val_classes": 1.0}, "calls every validation image the same"),
+        ({"feature_std": 0.9, "val_classes": 1.0}, "predicts the same class for every validation image"),
     ],
 )
 def test_a_run_gone_wrong_is_said(row: dict[str, float], words: str) -> None:

@@ -1,4 +1,4 @@
-"""Balances by size measure a loss from its lower bound, and stop if it falls below."""
+"""Balances that depend on the size of the losses subtract the lower bound, and stop below it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.training.test_objectives import functional
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_balances_by_size_measure_a_loss_from_its_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_balances_that_depend_on_size_subtract_the_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     totals = []
     for lower_bound in (0.0, -2.0):
         objective = functional(BALANCES[name])
@@ -24,21 +24,19 @@ def test_balances_by_size_measure_a_loss_from_its_lower_bound(name: str, monkeyp
 
 
 @pytest.mark.parametrize("name", BALANCES)
-def test_a_loss_below_its_lower_bound_stops_a_run_with_a_balance_by_size(
+def test_a_loss_below_its_lower_bound_stops_a_balance_that_depends_on_size(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = functional(BALANCES[name])
     monkeypatch.setattr(type(objective.method), "lower_bound", 50.0)
     if name in ("uncertainty", "gradnorm"):
-        with pytest.raises(
-            UserError, match=r"fell to \d\.\d+, below the lower bound of its method, 50, .*; decrease self.lower_bound"
-        ):
+        with pytest.raises(UserError, match=r"fell to \d\.\d+, below the lower bound of its method, 50; "):
             run(objective, tmp_path / "run.pt")
     else:
         run(objective, tmp_path / "run.pt")
 
 
-def test_rounding_errors_below_the_lower_bound_are_tolerated() -> None:
+def test_rounding_below_the_lower_bound_is_tolerated() -> None:
     objective = functional(BALANCES["uncertainty"])
     objective.check({"ssl": objective.method.lower_bound - 1e-6})
     with pytest.raises(UserError):

@@ -1,4 +1,4 @@
-"""The two engines against each other, transform by transform: as distributions, and pixel by pixel where forced."""
+"""The two engines against each other: as distributions, and pixel by pixel with fixed arguments."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from fkt.params.augment import BATCHED, GaussianBlur
 from fkt.views.pipeline import build_pipeline
-from tests.raw.pictures import PIPELINES, meta, picture, repeated, step
+from tests.views.pictures import PIPELINES, meta, picture, repeated, step
 
 SIZE, COUNT = 16, 1200
 
@@ -18,7 +18,7 @@ def views(engine, steps, image, count=1, key=0):
 
 
 def levy(a, b, tolerance):
-    """Largest distance of two empirical distribution functions, where either may be shifted by the tolerance."""
+    """Largest distance of two empirical distribution functions, each of which may be shifted by the tolerance."""
     a, b = np.sort(a), np.sort(b)
     points = np.concatenate([a, b])
 
@@ -31,7 +31,7 @@ def levy(a, b, tolerance):
 
 
 def summaries(images):
-    """Numbers that tell one view from another, each (count,)."""
+    """Numbers that describe a view, each (count,)."""
     flat = images.flatten(1)
     found = {
         "mean": flat.mean(1),
@@ -58,7 +58,7 @@ def test_both_engines_draw_from_the_same_distribution(name, channels):
     ours = views("batched", PIPELINES[name], image, COUNT)
     theirs = views("albumentations", PIPELINES[name], image, COUNT)
     error = ((ours.var(0) + theirs.var(0)) / COUNT).sqrt()
-    # One gray level: albumentations rounds, and partly cuts, to whole numbers after every operation.
+    # One gray level: albumentations rounds or truncates to whole numbers after every operation.
     assert ((ours.mean(0) - theirs.mean(0)).abs() <= 1.0 + 4.5 * error).all()
     expected = summaries(theirs)
     for what, values in summaries(ours).items():
@@ -66,7 +66,7 @@ def test_both_engines_draw_from_the_same_distribution(name, channels):
         assert levy(values, expected[what], 1.0) < 2.23 * (2 / COUNT) ** 0.5, what
 
 
-def test_the_comparison_of_distributions_sees_what_is_wrong():
+def test_the_comparison_of_distributions_finds_a_wrong_argument():
     image = picture(SIZE, 3)
     right = summaries(views("albumentations", PIPELINES["ColorJitter, brightness"], image, COUNT))
     weaker = [step("ColorJitter", brightness=0.65, contrast=0.0, saturation=0.0, hue=0.0)]
@@ -92,7 +92,7 @@ def test_every_transform_of_the_vocabulary_is_compared():
     ],
     ids=str,
 )
-def test_without_chance_and_interpolation_the_engines_agree_exactly(exact, channels):
+def test_without_random_numbers_and_interpolation_the_engines_agree_exactly(exact, channels):
     image = picture(SIZE, channels)
     torch.testing.assert_close(
         views("batched", [exact], image), views("albumentations", [exact], image), rtol=0, atol=2e-3
@@ -101,9 +101,9 @@ def test_without_chance_and_interpolation_the_engines_agree_exactly(exact, chann
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("forced", "tolerance"),
+    ("fixed", "tolerance"),
     [
-        # OpenCV's warp rounds coordinates to 1/32 pixel: up to 1/32 of the largest step between neighbors an axis.
+        # OpenCV rounds coordinates to 1/32 pixel: up to 1/32 of the largest difference of neighbors on each axis.
         (step("Affine", rotate=[30.0, 30.0], scale=[1.0, 1.0], translate_percent=[0.0, 0.0], shear=[0.0, 0.0]), 8.0),
         (step("Affine", rotate=[0.0, 0.0], scale=[0.7, 0.7], translate_percent=[0.0, 0.0], shear=[0.0, 0.0]), 8.0),
         (step("Affine", rotate=[0.0, 0.0], scale=[1.0, 1.0], translate_percent=[0.0, 0.0], shear=[20.0, 20.0]), 8.0),
@@ -117,14 +117,14 @@ def test_without_chance_and_interpolation_the_engines_agree_exactly(exact, chann
     ],
     ids=str,
 )
-def test_with_forced_arguments_the_engines_agree_within_rounding(forced, tolerance, channels):
+def test_with_fixed_arguments_the_engines_agree_within_rounding(fixed, tolerance, channels):
     image = picture(SIZE, channels, seed=3)
-    difference = views("batched", [forced], image) - views("albumentations", [forced], image)
+    difference = views("batched", [fixed], image) - views("albumentations", [fixed], image)
     assert difference.abs().max() <= tolerance
     assert difference.abs().mean() < 1.0
 
 
-def test_quarter_turns_are_the_four_turns_and_nothing_else():
+def test_quarter_turns_are_the_four_turns():
     image = picture(SIZE, 3)
     turned = [torch.rot90(image[0], quarter, (1, 2)).float() for quarter in range(4)]
     for engine in ("batched", "albumentations"):
@@ -135,7 +135,7 @@ def test_quarter_turns_are_the_four_turns_and_nothing_else():
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.7])
-def test_the_blur_of_a_point_is_the_gaussian_of_its_formula(sigma):
+def test_the_blur_of_a_point_is_a_gaussian(sigma):
     image = torch.zeros(1, 1, 33, 33, dtype=torch.uint8)
     image[..., 16, 16] = 255
     offset = torch.arange(-16, 17)

@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step): which images, which labels, which random numbers, in any process."""
+"""Batches as a function of (seed, step): images, labels and random numbers, in every process."""
 
 import os
 import signal
@@ -13,13 +13,15 @@ import torch
 
 from fkt.core.errors import ParamsError, UserError
 from fkt.data.store import Split
-from fkt.views.loader import Loader
+from fkt.views.loader import Loader, num_workers
 from fkt.views.pipeline import build_pipeline
-from fkt.views.workers import num_workers
-from tests.raw.pictures import PIPELINES, fake_split, step
+from tests.views.pictures import PIPELINES, fake_split, step
 
 LABELLED = torch.tensor([1, 4, 8, 13, 20])
 SSL_LABELLED = torch.tensor([4, 13])
+NONE = torch.tensor([], dtype=torch.long)
+STEPS = [*PIPELINES["RandomResizedCrop"], *PIPELINES["GaussNoise"]]
+ENGINES = ("batched", "albumentations")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,11 +33,10 @@ def loader(
     engine="batched",
     batch_size=8,
     seed=0,
-    plain=False,
+    steps=STEPS,
     images=True,
 ):
     split = split if split is not None else fake_split(21)
-    steps = [] if plain else [*PIPELINES["RandomResizedCrop"], *PIPELINES["GaussNoise"]]
     views = build_pipeline(steps, engine, split.meta)
     return Loader(
         split,
@@ -60,8 +61,8 @@ def same(one, other):
     return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
 
 
-def test_each_epoch_of_views_is_its_own_permutation_of_all_images_in_full_batches():
-    source = loader(plain=True)
+def test_each_epoch_of_views_is_another_permutation_in_full_batches():
+    source = loader(steps=[])
     assert source.steps_per_epoch == 2  # 21 images, batches of 8
     epochs = [
         torch.cat([which(source.batch(2 * epoch + at).views.images[0]) for at in range(2)]) for epoch in range(40)
@@ -72,41 +73,27 @@ def test_each_epoch_of_views_is_its_own_permutation_of_all_images_in_full_batche
     assert (seen > 20).all()  # of 40: no image is always among the 5 that an epoch leaves out
 
 
-def test_views_of_a_step_show_the_same_images_with_the_labels_that_a_method_may_know():
-    source = loader(plain=True)
+@pytest.mark.parametrize("images", [True, False])
+def test_views_of_a_step_show_the_same_images_with_the_labels_that_may_be_known(images):
+    source = loader(steps=[], images=images)
     for at in range(5):
         batch = source.batch(at)
         assert len(batch.views.images) == 2
         index = which(batch.views.images[0])
-        assert torch.equal(index, which(batch.views.images[1]))
-        known = torch.isin(index, SSL_LABELLED)
-        assert torch.equal(batch.views.labels, torch.where(known, index % 3, -1))
-        assert torch.equal(batch.labels, which(batch.images) % 3), "of the labelled images, for cross-entropy"
-
-
-def test_without_labelled_images_cross_entropy_has_the_labels_of_the_views_images():
-    source = loader(plain=True, images=False)
-    for at in range(3):
-        batch = source.batch(at)
-        index = which(batch.views.images[0])
-        assert torch.equal(batch.labels, torch.where(torch.isin(index, LABELLED), index % 3, -1))
+        assert torch.equal(index, which(batch.views.images[1])) and torch.equal(index, batch.views.ids)
         assert torch.equal(batch.views.labels, torch.where(torch.isin(index, SSL_LABELLED), index % 3, -1))
+        known = torch.where(torch.isin(index, LABELLED), index % 3, -1)
+        assert torch.equal(batch.labels, which(batch.images) % 3 if images else known)
 
 
-@pytest.mark.parametrize("engine", ["batched", "albumentations"])
-def test_a_method_that_may_know_no_label_finds_none(engine):
-    none = torch.tensor([], dtype=torch.long)
-    for batch in loader(ssl_labelled=none, engine=engine).steps(0, 4):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_method_without_ssl_labels_sees_no_labels(engine):
+    for batch in loader(ssl_labelled=NONE, engine=engine).steps(0, 4):
         assert (batch.views.labels == -1).all()
 
 
-def test_views_of_a_step_are_drawn_apart():
-    batch = loader().batch(3)
-    assert not torch.equal(batch.views.images[0], batch.views.images[1])
-
-
-def test_labelled_images_come_equally_often_and_wrap_around():
-    source = loader(plain=True, num_views=0)
+def test_labelled_images_are_used_equally_often():
+    source = loader(steps=[], num_views=0)
     assert source.steps_per_epoch == pytest.approx(5 / 8)
     seen = torch.zeros(21, dtype=torch.long)
     for at in range(13):
@@ -121,12 +108,14 @@ def test_labelled_images_come_equally_often_and_wrap_around():
         assert counts.max() - counts.min() <= 1
 
 
-def test_a_repeated_image_is_augmented_anew():
-    batch = loader(labelled=torch.tensor([4]), num_views=0).batch(0)
-    assert len(batch.images.unique(dim=0)) == 8
+def test_views_and_repeated_images_have_random_numbers_of_their_own():
+    batch = loader().batch(3)
+    assert not torch.equal(batch.views.images[0], batch.views.images[1])
+    repeated = loader(labelled=torch.tensor([4]), num_views=0).batch(0)
+    assert len(repeated.images.unique(dim=0)) == 8
 
 
-def test_runs_with_and_without_the_other_stream_see_the_same():
+def test_each_stream_is_the_same_with_and_without_the_other():
     both, views, labelled = loader(), loader(images=False), loader(num_views=0)
     for at in (0, 1, 5):
         assert torch.equal(both.batch(at).images, labelled.batch(at).images)
@@ -134,62 +123,45 @@ def test_runs_with_and_without_the_other_stream_see_the_same():
         assert views.batch(at).images is None
 
 
-@pytest.mark.parametrize("engine", ["batched", "albumentations"])
-def test_a_restart_in_the_middle_goes_on_with_the_same_batches(engine, monkeypatch):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_batches_do_not_depend_on_a_restart_or_the_number_of_workers(engine, monkeypatch):
     monkeypatch.setenv("FKT_WORKERS", "0")
+    state = torch.get_rng_state()
     through = list(loader(engine=engine).steps(0, 6))
-    resumed = list(loader(engine=engine).steps(3, 6))
     assert len(through) == 6
-    assert all(same(one, other) for one, other in zip(through[3:], resumed, strict=True))
     assert same(loader(engine=engine).batch(4), through[4])
     assert not same(loader(engine=engine, seed=1).batch(4), through[4])
+    for workers in ("0", "2"):
+        monkeypatch.setenv("FKT_WORKERS", workers)
+        resumed = list(loader(engine=engine).steps(3, 6))
+        assert all(same(one, other) for one, other in zip(through[3:], resumed, strict=True))
+        assert all(view.is_contiguous(memory_format=torch.channels_last) for view in resumed[0].views.images)
+        assert list(loader(engine=engine).steps(3, 3)) == []
+    assert torch.equal(torch.get_rng_state(), state), "the global generator belongs to the training"
 
 
-def test_the_number_of_workers_does_not_change_a_batch(monkeypatch):
-    monkeypatch.setenv("FKT_WORKERS", "0")
-    alone = list(loader(engine="albumentations").steps(1, 6))
-    monkeypatch.setenv("FKT_WORKERS", "2")
-    for _ in range(2):
-        workers = list(loader(engine="albumentations").steps(1, 6))
-        assert all(same(one, other) for one, other in zip(workers, alone, strict=True))
-    assert all(view.is_contiguous(memory_format=torch.channels_last) for view in workers[0].views.images)
-
-
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_loading_leaves_the_global_generators_alone(workers, monkeypatch):
-    monkeypatch.setenv("FKT_WORKERS", workers)
-    before = torch.get_rng_state()
-    for engine in ("batched", "albumentations"):
-        list(loader(engine=engine).steps(0, 2))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_split_read_from_disk_gives_the_same_batches():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_split_on_disk_gives_the_same_batches(engine):
     held = fake_split(21)
     stored = np.zeros((50, 12, 12, 1), dtype=np.uint8)
     stored[held.ids] = held.images(torch.arange(21)).permute(0, 2, 3, 1).numpy()
     mapped = Split(held.name, held.meta, held.ids, held.labels, stored)
-    for engine in ("batched", "albumentations"):
-        assert same(loader(mapped, engine=engine).batch(2), loader(held, engine=engine).batch(2))
+    assert same(loader(mapped, engine=engine).batch(2), loader(held, engine=engine).batch(2))
 
 
-def test_no_step_is_no_batch():
-    assert list(loader().steps(3, 3)) == list(loader(engine="albumentations").steps(3, 3)) == []
-
-
-def test_a_batch_that_the_images_cannot_fill_is_refused():
+def test_a_batch_of_views_that_the_images_cannot_fill_is_refused():
     with pytest.raises(ParamsError, match="batch_size: 22 is more than the 21 training images; give at most 21"):
         loader(batch_size=22)
     assert len(loader(batch_size=22, num_views=0).batch(0).images) == 22
 
 
-def test_no_labelled_image_is_refused():
+def test_a_stream_without_labelled_images_is_refused():
     with pytest.raises(ParamsError, match="no training image is labelled"):
-        loader(labelled=torch.tensor([], dtype=torch.long))
-    loader(labelled=torch.tensor([], dtype=torch.long), images=False)
+        loader(labelled=NONE)
+    loader(labelled=NONE, images=False)
 
 
-def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
+def test_the_number_of_workers_follows_the_cores_or_the_environment(monkeypatch):
     monkeypatch.delenv("FKT_WORKERS", raising=False)
     for cores, expected in ((1, 0), (2, 0), (3, 2), (9, 8), (64, 8)):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
@@ -203,7 +175,7 @@ def test_the_number_of_workers_is_read_from_the_environment(monkeypatch):
 
 INTERRUPTED = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children are born deaf to Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores Ctrl-C by default
 from fkt.core.errors import reported
 from tests.views.test_loader import loader
 if __name__ == "__main__":
@@ -214,7 +186,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_workers_without_their_tracebacks():
+def test_ctrl_c_ends_the_workers_without_tracebacks():
     environment = {**os.environ, "FKT_WORKERS": "2", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED],
@@ -227,7 +199,7 @@ def test_ctrl_c_ends_the_workers_without_their_tracebacks():
     )
     assert running.stdout.readline() == "going\n"
     time.sleep(0.3)
-    os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to every process of the group
+    os.killpg(running.pid, signal.SIGINT)  # like a terminal: to every process of the group
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 1
     assert errors.startswith("interrupted")
@@ -235,8 +207,8 @@ def test_ctrl_c_ends_the_workers_without_their_tracebacks():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("engine", ["batched", "albumentations"])
-def test_batches_arrive_where_the_split_is(engine, monkeypatch):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_batches_are_on_the_device_of_the_split(engine, monkeypatch):
     monkeypatch.setenv("FKT_WORKERS", "2")
     held = fake_split(21)
     there = list(loader(held.to("cuda"), engine=engine).steps(0, 3))
@@ -249,18 +221,8 @@ def test_batches_arrive_where_the_split_is(engine, monkeypatch):
             torch.testing.assert_close(view.cpu(), expected, rtol=0, atol=1e-3)
 
 
-def test_noise_differs_from_step_to_step():
-    noisy = fake_split(21)
-    source = Loader(
-        noisy,
-        LABELLED,
-        ssl_labelled=SSL_LABELLED,
-        num_views=1,
-        views=build_pipeline([step("GaussNoise", std_range=[0.2, 0.2])], "albumentations", noisy.meta),
-        images=None,
-        batch_size=21,
-        seed=0,
-    )
-    one, other = source.batch(0), source.batch(1)
-    back = [batch.views.images[0][batch.views.ids.argsort()] for batch in (one, other)]
+def test_the_noise_of_albumentations_differs_from_step_to_step():
+    noise = [step("GaussNoise", std_range=[0.2, 0.2])]
+    source = loader(engine="albumentations", steps=noise, batch_size=21, images=False)
+    back = [batch.views.images[0][batch.views.ids.argsort()] for batch in (source.batch(0), source.batch(1))]
     assert not torch.equal(*back)

@@ -1,4 +1,4 @@
-"""What holds of every pipeline, and the batched engine's arithmetic against torchvision's."""
+"""Properties of every pipeline, and the arithmetic of the batched engine against torchvision's."""
 
 import pickle
 
@@ -10,12 +10,11 @@ from fkt.core.errors import ParamsError
 from fkt.data.normalize import normalize
 from fkt.params import Foreign
 from fkt.views.batched_engine import BatchedPipeline
-from fkt.views.color import shift_hue
 from fkt.views.draws import happens, uniform, whole
 from fkt.views.geometry import PixelMoves, Sampling
+from fkt.views.photometric import hashed_normal, shift_hue
 from fkt.views.pipeline import build_pipeline
-from fkt.views.pixel import hashed_normal
-from tests.raw.pictures import AFFINE, PIPELINES, SIMCLR, meta, picture, repeated, step
+from tests.views.pictures import AFFINE, PIPELINES, SIMCLR, meta, picture, repeated, step
 
 ENGINES = ("batched", "albumentations")
 
@@ -29,7 +28,7 @@ def batch(count, size, channels, seed=0):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_views_are_normalized_channels_last_floats_and_the_input_stays_as_it_was(name, channels, engine):
+def test_views_are_normalized_channels_last_floats_and_the_input_does_not_change(name, channels, engine):
     images = batch(6, 12, channels)
     kept = images.clone()
     seen = build_pipeline(PIPELINES[name], engine, meta(12, channels, 0.4, 0.2))(images, 1)
@@ -42,7 +41,7 @@ def test_views_are_normalized_channels_last_floats_and_the_input_stays_as_it_was
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_steps_are_plain_normalization(engine):
+def test_an_empty_pipeline_only_normalizes(engine):
     images, about = batch(5, 10, 3), meta(10, 3, 0.45, 0.21)
     expected = (images.double() / 255 - 0.45) / 0.21
     seen = build_pipeline([], engine, about)(images, 1)
@@ -52,30 +51,23 @@ def test_no_steps_are_plain_normalization(engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_key_fixes_the_views_and_another_key_or_place_in_the_batch_changes_them(name, engine):
+def test_views_depend_on_the_key_and_the_position_alone(name, engine):
     images = repeated(picture(12, 3), 24)
     pipeline = build_pipeline(PIPELINES[name], engine, meta(12, 3))
     first, other = pipeline(images, 0, "view", 1, 7), pipeline(images, 0, "view", 1, 8)
-    torch.rand(3)  # nothing depends on the global generators
+    torch.rand(3)  # the global generators have no influence
     np.random.default_rng().random()
     assert torch.equal(first, pipeline(images, 0, "view", 1, 7))
-    assert torch.equal(first, build_pipeline(PIPELINES[name], engine, meta(12, 3))(images, 0, "view", 1, 7))
-    if name != "RandomResizedCrop, that does not fit":  # where nothing is left to chance
+    in_another_process = pickle.loads(pickle.dumps(pipeline))
+    assert torch.equal(first, in_another_process(images, 0, "view", 1, 7))
+    if name != "RandomResizedCrop, that does not fit":  # the only pipeline that is not random
         assert not torch.equal(first, other)
         assert len(first.unique(dim=0)) > 1
 
 
-@pytest.mark.parametrize("name", ["SimCLR", "GaussNoise"])
-def test_a_pipeline_that_travelled_to_another_process_gives_the_same_views(name):
-    images = batch(4, 12, 3)
-    for engine in ENGINES:
-        pipeline = build_pipeline(PIPELINES[name], engine, meta(12, 3))
-        assert torch.equal(pickle.loads(pickle.dumps(pipeline))(images, 5), pipeline(images, 5))
-
-
-def test_in_albumentations_one_transform_happens_independently_of_another():
+def test_two_transforms_of_albumentations_are_independent():
     image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
-    image[0, 0, 0, 1] = 255  # tells which flips happened
+    image[0, 0, 0, 1] = 255  # its place shows which flips happened
     steps = [step("HorizontalFlip", 0.5), step("VerticalFlip", 0.5)]
     seen = build_pipeline(steps, "albumentations", meta(8, 1))(repeated(image, 800), 3)
     places = seen.flatten(1).argmax(1)
@@ -83,23 +75,17 @@ def test_in_albumentations_one_transform_happens_independently_of_another():
     assert shares == pytest.approx([0.25] * 4, abs=0.07)
 
 
-def test_the_result_does_not_depend_on_how_a_batch_is_cut_into_chunks(monkeypatch):
-    images, about = batch(11, 12, 3), meta(12, 3, 0.4, 0.3)
-    whole_batch = BatchedPipeline([*SIMCLR, AFFINE, *PIPELINES["GaussNoise"]], about)(images, 2)
-    monkeypatch.setattr("fkt.views.batched_engine.CHUNK_VALUES", 3 * 3 * 12 * 12)
-    pieces = BatchedPipeline([*SIMCLR, AFFINE, *PIPELINES["GaussNoise"]], about)(images, 2)
-    torch.testing.assert_close(pieces, whole_batch, rtol=0, atol=1e-5)
-
-
-def test_autocast_around_a_pipeline_does_not_change_the_views():
-    images, pipeline = batch(4, 12, 3), BatchedPipeline(SIMCLR, meta(12, 3))
+def test_views_do_not_depend_on_chunks_or_on_autocast(monkeypatch):
+    images, pipeline = batch(11, 12, 3), BatchedPipeline([*SIMCLR, AFFINE, *PIPELINES["GaussNoise"]], meta(12, 3))
+    expected = pipeline(images, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        inside = pipeline(images, 1)
-    assert torch.equal(inside, pipeline(images, 1))
+        assert torch.equal(pipeline(images, 2), expected)
+    monkeypatch.setattr("fkt.views.batched_engine.CHUNK_VALUES", 3 * 3 * 12 * 12)
+    torch.testing.assert_close(pipeline(images, 2), expected, rtol=0, atol=1e-5)
 
 
-def test_flips_and_turns_join_a_crop_without_changing_what_it_gives():
-    """One sampling grid for all equals the moves applied to the result of the crop, and to its input."""
+def test_flips_and_turns_can_be_combined_with_a_crop():
+    """One sampling gives the same as the moves before the crop, the crop, and the moves after it."""
     image = picture(16, 3).float()
     before, after = [step("RandomRotate90"), step("HorizontalFlip")], [step("VerticalFlip"), step("RandomRotate90")]
     for interpolating in (PIPELINES["RandomResizedCrop"][0], AFFINE.model_copy(update={"p": 1.0})):
@@ -116,18 +102,18 @@ def test_flips_and_turns_join_a_crop_without_changing_what_it_gives():
         torch.testing.assert_close(together.apply(images, drawn, drawn), expected, rtol=0, atol=5e-3)
 
 
-def test_a_crop_reads_nothing_outside_its_box():
-    """Every value of a view of a staircase lies between the values at the ends of the box."""
+def test_a_crop_reads_no_pixels_outside_of_its_box():
+    """Every value of a view of a staircase is between the values at the ends of the box."""
     stairs = (torch.arange(16) * 16).to(torch.uint8).expand(1, 1, 16, 16)
     sampling = Sampling([step("RandomResizedCrop", scale=[0.1, 0.4], ratio=[0.75, 1.333])], 16)
     drawn = sampling.draw(50, torch.Generator().manual_seed(0))
     seen = sampling.apply(repeated(stairs, 50), drawn, drawn)
-    first, last = drawn[:, 6] + 7.5, drawn[:, 8] + 7.5
-    torch.testing.assert_close(seen.amin((1, 2, 3)), first * 16, rtol=0, atol=5e-3)
-    torch.testing.assert_close(seen.amax((1, 2, 3)), last * 16, rtol=0, atol=5e-3)
+    left, _, right, _ = sampling.boxes(drawn).unbind(1)
+    torch.testing.assert_close(seen.amin((1, 2, 3)), left * 16, rtol=0, atol=5e-3)
+    torch.testing.assert_close(seen.amax((1, 2, 3)), (right - 1) * 16, rtol=0, atol=5e-3)
 
 
-def test_an_affine_map_brings_in_black():
+def test_an_affine_map_is_black_outside_of_the_image():
     shrink = step("Affine", rotate=[0.0, 0.0], scale=[0.5, 0.5], translate_percent=[0.0, 0.0], shear=[0.0, 0.0])
     white = torch.full((1, 3, 16, 16), 255, dtype=torch.uint8)
     seen = BatchedPipeline([shrink], meta(16, 3))(white)[0, 0]
@@ -136,7 +122,7 @@ def test_an_affine_map_brings_in_black():
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.3, -0.01, 0.0, 0.1, 0.25, 0.5])
-def test_hue_is_turned_as_torchvision_does(turn):
+def test_the_hue_shift_is_that_of_torchvision(turn):
     from torchvision.transforms.functional import adjust_hue
 
     generator = torch.Generator().manual_seed(0)
@@ -159,7 +145,7 @@ def test_brightness_contrast_and_saturation_are_those_of_torchvision(kind):
     seen = pipeline(repeated(image, 40), 0)
     adjust = getattr(functional, f"adjust_{kind}")
     grid = torch.linspace(0.1, 1.9, 1801)
-    expected = torch.cat([adjust(image.float() / 255, float(factor)) for factor in grid])  # every factor there is
+    expected = torch.cat([adjust(image.float() / 255, float(factor)) for factor in grid])  # every possible factor
     nearest = (seen[:, None] - expected).abs().amax((2, 3, 4)).min(1)
     assert nearest.values.max() < 2e-3
     found = grid[nearest.indices]
@@ -167,10 +153,10 @@ def test_brightness_contrast_and_saturation_are_those_of_torchvision(kind):
     assert found.max() > 1.7
 
 
-def test_color_values_saturate_after_every_operation():
-    """Twice as bright and then half as contrasted, white is gray of the saturated picture's mean."""
-    bright = step("ColorJitter", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-    pipeline = BatchedPipeline([bright, bright], meta(4, 1))
+def test_color_values_are_clipped_after_every_operation():
+    """Twice the brightness and then half the contrast: white becomes gray, from the mean of the clipped picture."""
+    neutral = step("ColorJitter", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    pipeline = BatchedPipeline([neutral, neutral], meta(4, 1))
     numbers = torch.tensor([[2.0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 4, 0.5, 0, 0.5, 1, 0, 0, 1, 0, 0, 0, 4]])
     image = torch.full((1, 1, 4, 4), 50, dtype=torch.uint8)
     image[..., :2] = 200
@@ -179,7 +165,7 @@ def test_color_values_saturate_after_every_operation():
     assert seen[0, 0, 0].tolist() == pytest.approx([(255 + mean) / 2] * 2 + [(100 + mean) / 2] * 2)
 
 
-def test_the_numbers_behind_noise_are_standard_normal_and_independent():
+def test_hashed_numbers_are_standard_normal_and_independent():
     seeds = torch.randint(2**24, (64, 2), generator=torch.Generator().manual_seed(0))
     noise = hashed_normal(seeds, 3001)
     assert noise.shape == (64, 3001)
@@ -195,7 +181,7 @@ def test_the_numbers_behind_noise_are_standard_normal_and_independent():
     assert torch.corrcoef(close).fill_diagonal_(0).abs().max() < 5 / 3001**0.5
 
 
-def test_draws_have_the_ranges_they_promise():
+def test_draws_have_their_documented_ranges():
     generator = torch.Generator().manual_seed(0)
     assert whole(generator, torch.full((3000,), 3.0)).unique().tolist() == [0, 1, 2]
     values = uniform(generator, 3000, (-2, 4), 2)
@@ -207,7 +193,7 @@ def test_draws_have_the_ranges_they_promise():
     assert float(happens(generator, 3000, 0.3).float().mean()) == pytest.approx(0.3, abs=0.03)
 
 
-def test_other_transforms_of_albumentations_run_by_name():
+def test_other_transforms_of_albumentations_are_used_by_name():
     images = batch(3, 12, 3)
     seen = build_pipeline([Foreign(name="Posterize", p=1.0, num_bits=1)], "albumentations", meta(12, 3))(images, 0)
     assert set((seen * 255).round().unique().tolist()) <= {0.0, 128.0}
@@ -217,20 +203,20 @@ def test_other_transforms_of_albumentations_run_by_name():
 @pytest.mark.parametrize(
     ("foreign", "message"),
     [
-        (Foreign(name="CenterCrop", p=0.5, height=8, width=8), r"CenterCrop makes uint8 \(8, 8, 3\) of uint8 \(12, 12"),
-        (Foreign(name="ToFloat", p=0.1), r"ToFloat makes float32"),
+        (Foreign(name="CenterCrop", p=0.5, height=8, width=8), r"images of uint8 \(12, 12, 3\) into uint8 \(8, 8, 3\)"),
+        (Foreign(name="ToFloat", p=0.1), r"ToFloat turns .* into float32"),
         (Foreign(name="RandomCrop", p=0.1, height=64, width=64), r"RandomCrop fails on images of 12 x 12 pixels"),
     ],
     ids=lambda value: value.name if isinstance(value, Foreign) else "",
 )
-def test_a_transform_that_does_not_fit_the_images_is_refused_before_training(foreign, message):
+def test_a_transform_that_does_not_fit_the_images_is_refused(foreign, message):
     with pytest.raises(ParamsError, match=message):
         build_pipeline([foreign], "albumentations", meta(12, 3))
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", PIPELINES)
-def test_the_gpu_makes_the_views_that_the_cpu_makes(name):
+def test_the_gpu_makes_the_same_views_as_the_cpu(name):
     images, pipeline = batch(32, 16, 3), BatchedPipeline(PIPELINES[name], meta(16, 3))
     there = pipeline(images.cuda(), 1)
     assert there.is_cuda
@@ -248,6 +234,6 @@ def test_the_gpu_makes_the_views_that_the_cpu_makes(name):
         ("Erasing", {"scale": [0.1, 0.2], "ratio": [2.0, 1.0]}, "give the smaller number first"),
     ],
 )
-def test_arguments_that_an_engine_cannot_draw_from_are_refused(name, arguments, message):
+def test_arguments_outside_of_their_range_are_refused(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         step(name, **arguments)

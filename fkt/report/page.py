@@ -1,0 +1,189 @@
+"""metrics/report.md: computes the numbers of the page; its sentences are in templates/report.md.j2."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fkt.core.arms import NETWORKS, PRETRAINED
+from fkt.params import Params
+from fkt.report.arms import Arm, Results
+from fkt.report.statistics import Comparison, adjusted, significant, smallest_p
+from fkt.report.summary import Cost, cost, score, spread
+from fkt.report.tables import PLUS_MINUS, markdown_table, p_value, percent, scaled
+
+FOLDER = Path(__file__).parent / "templates"
+LINE_WIDTH = 100
+"""Characters in a line of the terminal."""
+LOSSES = ("weight_ce", "weight_ssl", "grad_cosine", "grad_norm_ratio")
+"""Columns of the learning curve of the joint run that compare its losses."""
+UNEQUAL = 1.02
+"""Ratio of the image passes of two arms from which the page says that they differ."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report as text."""
+
+    title: str
+    """One line, for the page and for each figure."""
+    headline: str
+    """Title, test scores and conclusion, for the terminal."""
+    text: str
+    """The whole page as Markdown."""
+
+
+def render(params: Params, results: Results, comparisons: Sequence[Comparison]) -> Page:
+    """Return the report as text."""
+    environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
+        loader=FileSystemLoader(FOLDER),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "md": escape,
+        "points": _points,
+        "p": lambda p: f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}",
+        "thousands": "{:,.0f}".format,
+    }
+    environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS}
+    module = environment.get_template("report.md.j2").make_module(content(params, results, comparisons))
+    headline = "\n".join(map(_wrapped, _joined(vars(module)["headline"]).split("\n")))
+    return Page(vars(module)["title"], headline, _joined(str(module)) + "\n")
+
+
+def escape(text: object) -> str:
+    r"""Return text from outside with everything escaped that Markdown would interpret: ``a|b`` as ``a\|b``."""
+    return re.sub(r"([\\`*_\[\]|]|<(?! ))", r"\\\1", " ".join(str(text).split()))
+
+
+def content(params: Params, results: Results, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the numbers and tables of the page."""
+    arms, counts = results.arms, results.meta["counts"]
+    costs = {arm.mode: cost(arm) for arm in arms}
+    num_train = sum(counts["train"])
+    by_passes = sorted(costs, key=lambda mode: costs[mode].image_passes)
+    least, most = ((mode, costs[mode].image_passes) for mode in (by_passes[0], by_passes[-1]))
+    named = {arm.mode: arm.results for arm in arms}
+    level = 1 - params.report.confidence
+    return {
+        "params": params.model_dump(),
+        "arms": {arm.mode: NETWORKS[arm.mode].about for arm in arms},
+        "num_classes": len(results.meta["classes"]),
+        "image_size": results.meta["image_size"],
+        "images": {split: sum(counts[split]) for split in ("train", "val", "test")},
+        "num_labelled": sum(map(params.labels.count, counts["train"])),
+        "comparisons": _comparisons(comparisons, params.report.confidence),
+        "level": f"{level:.2g}",
+        "smallest_p": f"{smallest_p(len(params.seeds)):.2g}",
+        "needed_seeds": next(count for count in itertools.count(1) if smallest_p(count) < level),
+        "unequal": (most, least) if most[1] > UNEQUAL * least[1] else None,
+        "scores": [[*row, str(len(params.seeds))] for row in _score_rows(named, "accuracy", "precision", "recall")],
+        "other_scores": _score_rows(
+            named | ({PRETRAINED: results.pretrained} if results.pretrained else {}),
+            *("f1", "balanced_accuracy", "calibration_error", "knn_accuracy", "linear_accuracy", "quadratic_kappa"),
+        ),
+        "transfers": _score_rows(results.transfers, "knn_accuracy", "linear_accuracy"),
+        "losses": _losses(arms),
+        "costs": [[mode, *_cost_cells(spent, num_train)] for mode, spent in costs.items()],
+        "stages": {
+            mode: [(name, f"{passes / num_train:.1f}", f"{flops / 1e12:,.3g}") for name, passes, flops in spent.stages]
+            for mode, spent in costs.items()
+            if len(spent.stages) > 1
+        },
+        "hardware": {mode: spent.hardware for mode, spent in costs.items()},
+        "teacher": _teacher(results.clusters) if results.clusters else None,
+        "warnings": [warning for arm in arms for warning in arm.warnings],
+    }
+
+
+def _joined(text: str) -> str:
+    """Join the lines of each paragraph and list item, and leave one blank line where there are several."""
+    text = re.sub(r"\s*\n\s*\n\s*", "\n\n", text.strip())
+    return re.sub(r"(?<![\n ]) *\n *(?=[^\s#|!])(?!- )", " ", text)
+
+
+def _wrapped(line: str) -> str:
+    """Wrap a line for the terminal, unless it is a row of a table."""
+    indent = "  " if line.startswith("-") else ""
+    return line if line.startswith("|") else textwrap.fill(line, LINE_WIDTH, subsequent_indent=indent)
+
+
+def _comparisons(comparisons: Sequence[Comparison], confidence: float) -> list[dict[str, Any]]:
+    """Return each comparison such that the center of its interval favors the first of the two arms."""
+    rows = []
+    decided = significant(comparisons, confidence)
+    for found, (p_both, p_images), is_significant in zip(comparisons, adjusted(comparisons), decided, strict=True):
+        sign = -1 if found.low + found.high < 0 else 1
+        first, second = (found.name_a, found.name_b)[::sign]
+        low, high = sorted((sign * found.low, sign * found.high))
+        cells = [f"{found.name_a} - {found.name_b}", _points(found.difference, "+")]
+        cells.append(f"{_points(found.low, '+')} to {_points(found.high, '+')}")
+        cells += map(p_value, (found.p_both, p_both, found.p_images, p_images, found.p_seeds))
+        rows.append(
+            {"first": first, "second": second, "difference": sign * found.difference, "low": low, "high": high}
+            | {"p_both": p_both, "p_images": p_images, "is_significant": is_significant, "cells": cells}
+        )
+    return rows
+
+
+def _losses(arms: Sequence[Arm]) -> list[list[str]]:
+    """Return first, mean and last number of each column of LOSSES; none if an arm has no such number.
+
+    Each number is a row of the learning curve, which is an average over training steps. Deviations are over seeds.
+    """
+    curves = [curve for arm in arms if arm.mode == "functional" for _, curve in arm.curves.groupby("seed")]
+    rows = []
+    for name in LOSSES:
+        known = [curve[name].dropna() for curve in curves if name in curve and curve[name].notna().any()]
+        if curves and len(known) == len(curves):
+            numbers = zip(*((values.iloc[0], values.mean(), values.iloc[-1]) for values in known), strict=True)
+            rows.append([name, *(scaled(spread(over_seeds), 1, 3) for over_seeds in numbers)])
+    return rows
+
+
+def _cost_cells(spent: Cost, num_train: int) -> list[str]:
+    """Return the numbers of an arm in the table of costs. num_train: training images, with or without labels."""
+    return [
+        f"{spent.image_passes / num_train:.1f}",
+        f"{spent.image_passes:,.0f}",
+        f"{spent.flops / 1e12:,.3g}" if spent.flops < 1e15 else f"{spent.flops / 1e12:,.0f}",
+        scaled(spent.seconds, 1, 1),
+        f"{spent.images_per_second:,.0f}",
+        f"{spent.peak_memory_mb:,.0f}",
+    ]
+
+
+def _teacher(clusters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the teacher's network and its clusters, as means over seeds."""
+    means = {name: statistics.fmean(found[name] for found in clusters) for name in ("used", "entropy")}
+    return {**clusters[0]["teacher"], "clusters": clusters[0]["clusters"], **means}
+
+
+def _points(fraction: float, sign: str = "") -> str:
+    return f"{100 * fraction:{sign}.2f}"
+
+
+def _score_rows(named: Mapping[str, Sequence[dict[str, Any]]], *names: str) -> list[list[str]]:
+    """Return a row for each mode or dataset, with scores in percent; kappa is not a share."""
+
+    def cell(results: Sequence[dict[str, Any]], name: str) -> str:
+        found = score(results, name)
+        return scaled(found, 1, 3) if name == "quadratic_kappa" else percent(found)
+
+    return [[mode, *(cell(results, name) for name in names)] for mode, results in named.items()]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], names: Mapping[str, str] | None = None) -> str:
+    """Return a Markdown table. names: other names for first cells."""
+    cells = [[(names or {}).get(first, first), *others] for first, *others in rows]
+    return markdown_table(header, [[escape(cell) for cell in row] for row in cells])

@@ -1,0 +1,43 @@
+"""Writes the arms into the templates of .dvc/plots/ and into README.md: ``python -m tests.derived``.
+
+In README.md, their table is between the comments ``<!-- arms -->`` and ``<!-- /arms -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from fkt.core.arms import ARMS, NETWORKS, PALETTE, PRETRAINED
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+TEMPLATES = sorted((ROOT / ".dvc/plots").glob("*.json"))
+MARKED = re.compile(r"(?<=<!-- arms -->\n).*?(?=<!-- /arms -->)", flags=re.DOTALL)
+
+
+def with_palette(template: str) -> str:
+    """The text of a plot template with the names and the colors of the arms."""
+    lists = {"domain": list(ARMS), "range": [PALETTE[arm] for arm in ARMS], "sort": list(ARMS)}
+    for key, values in lists.items():
+        template = re.sub(rf'(?<="{key}": )\["[^]]*\]', json.dumps(values), template)
+    return template
+
+
+def arms_table() -> str:
+    """The arms, and the mode that is not an arm, as a Markdown table: name, what it is, DVC stage."""
+    networks = [NETWORKS[name] for name in (*ARMS, PRETRAINED)]
+    rows = [f"| `{network.name}` | {network.about} | `{network.stage}` |" for network in networks]
+    return "\n".join(["| Mode | What it is | DVC stage |", "| :--- | :--- | :--- |", *rows]) + "\n"
+
+
+def with_arms(readme: str) -> str:
+    """The text of README.md with the table of arms between its markers, if it has them."""
+    return MARKED.sub(lambda _: arms_table(), readme)
+
+
+if __name__ == "__main__":
+    for path in TEMPLATES:
+        path.write_text(with_palette(path.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(with_arms(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,46 @@
+"""The plot templates and the README agree with the table of arms; ``python -m tests.derived`` writes them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fkt.core.arms import ARMS, MODES, NETWORKS, PALETTE
+from tests.derived import MARKED, README, TEMPLATES, arms_table, with_arms, with_palette
+
+REMEDY = "run 'python -m tests.derived'"
+
+
+def test_the_plot_templates_have_the_order_and_the_colors_of_the_arms() -> None:
+    curves, confusion = (json.loads(path.read_text()) for path in TEMPLATES)
+    scale = curves["encoding"]["color"]["scale"]
+    assert list(zip(scale["domain"], scale["range"], strict=True)) == list(PALETTE.items()), REMEDY
+    assert confusion["facet"]["column"]["sort"] == list(ARMS), REMEDY
+    for path in TEMPLATES:
+        assert with_palette(path.read_text()) == path.read_text()
+
+
+def test_a_template_with_other_arms_is_rewritten_and_its_other_lists_are_kept() -> None:
+    text = '{"domain": ["a", "b"], "range": ["#000000",\n "#FFFFFF"], "sort": ["b"], "scale": {"domain": [0, 1]}}'
+    found = json.loads(with_palette(text))
+    assert found["domain"] == found["sort"] == list(ARMS) and found["range"] == list(PALETTE.values())
+    assert found["scale"]["domain"] == [0, 1]
+
+
+def test_the_table_is_written_between_the_markers_only() -> None:
+    text = "before\n<!-- arms -->\nan old table\n<!-- /arms -->\nafter\n"
+    assert (
+        with_arms(text) == f"before\n<!-- arms -->\n{arms_table()}<!-- /arms -->\nafter\n" == with_arms(with_arms(text))
+    )
+    assert with_arms("no markers") == "no markers"
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in arms_table().splitlines()[2:]]
+    assert {row[0] for row in rows} == set(MODES)
+    assert rows == [[name, NETWORKS[name].about, NETWORKS[name].stage] for name in (*ARMS, "pretrained")]
+
+
+def test_the_readme_has_the_table_of_arms() -> None:
+    found = MARKED.search(README.read_text(encoding="utf-8"))
+    if found is None:
+        pytest.skip("README.md has no <!-- arms --> markers")
+    assert found.group() == arms_table(), REMEDY
