@@ -1,4 +1,4 @@
-"""Slow, independent versions of the papers' algorithms, loop by loop, for the tests to hold the fast ones against."""
+"""Slow, independent versions of algorithms, loop by loop. Tests compare the fast ones with them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     """Cosine of the angle between two vectors."""
     dot = sum(x * y for x, y in zip(a, b, strict=True))
     return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
-
-
-def nt_xent(z_a: Sequence[Sequence[float]], z_b: Sequence[Sequence[float]], temperature: float) -> float:
-    """Algorithm 1 of SimCLR (arXiv:2002.05709), with the views interleaved as in the paper."""
-    vectors = [vector for pair in zip(z_a, z_b, strict=True) for vector in pair]
-    count = len(vectors)
-
-    def loss(i: int, j: int) -> float:
-        numerator = math.exp(cosine(vectors[i], vectors[j]) / temperature)
-        denominator = sum(math.exp(cosine(vectors[i], vectors[k]) / temperature) for k in range(count) if k != i)
-        return -math.log(numerator / denominator)
-
-    return sum(loss(k, k + 1) + loss(k + 1, k) for k in range(0, count, 2)) / count
 
 
 def lars_step(

@@ -7,6 +7,7 @@ import pytest
 from fkt.core.arms import NETWORKS, PRETRAINED, chain
 from fkt.core.runs import LOGS, RESULTS, Run, maps_path, plan_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.params import load_params
+from fkt.params.methods import SECTIONS
 from tests.conftest import ROOT
 from tests.imports import stage_definitions, stage_module
 
@@ -84,7 +85,7 @@ def test_every_parameter_matters_to_some_stage() -> None:
     names = {str(name) for key, stage in STAGES.items() if key != "plan" for name in stage["params"]}
     for section, value in params.model_dump(by_alias=True).items():
         for key in value if isinstance(value, dict) and section not in names else ():
-            shown = "${ssl.method}" if section == "ssl" and key in params.ssl.sections else key
+            shown = "${ssl.method}" if section == "ssl" and key in SECTIONS else key
             assert any(name == f"{section}.{shown}" for name in names), f"{section}.{key} is listed by no stage"
         assert isinstance(value, dict) or section in names, f"{section} is listed by no stage"
 

@@ -134,7 +134,9 @@ def test_stages_do_not_import_each_other() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "fkt/ssl/losses/clustering.py",
         "fkt/ssl/losses/contrastive.py",
+        "fkt/ssl/losses/redundancy.py",
         "fkt/ssl/losses/similarity.py",
         "fkt/evaluation/metrics.py",
         "fkt/report/statistics.py",

@@ -169,7 +169,7 @@ DRAWING = re.compile(
     r"torch\.(rand|randn|randint|randperm|normal|bernoulli|poisson|multinomial)(_like)?"
     r"|(?!(torch\.)?nn\.init\.).*\.(uniform|normal|log_normal|random|exponential|bernoulli|cauchy|geometric)_"
 )
-UNDER_SEEDED = [("fkt/ssl/memory_bank.py", "torch.randn"), ("fkt/ssl/moco.py", "torch.randn")]
+UNDER_SEEDED = [("fkt/ssl/moco.py", "torch.randn"), ("fkt/ssl/pirl.py", "torch.randn")]
 """First contents of a bank and of a queue: drawn as fresh weights are, under fkt.data.keys.seeded."""
 
 

@@ -1,9 +1,9 @@
 """params.yaml as frozen, strict models; this package is its only reader."""
 
 from fkt.params.augment import Augment, Foreign, Transform
-from fkt.params.methods_contrastive import SimCLRParams
+from fkt.params.methods import SimCLRParams
 from fkt.params.params import Params
-from fkt.params.reader import PARAMS_FILE, load_params, parse_params, parse_section
+from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, GradNormParams, Joint, ScheduleParams, Training
@@ -32,5 +32,4 @@ __all__ = [
     "Transform",
     "load_params",
     "parse_params",
-    "parse_section",
 ]

@@ -1,1 +1,1 @@
-"""Self-supervised methods behind one contract, and their losses as pure functions."""
+"""Self-supervised methods, their losses and their pretext tasks."""

@@ -1,42 +1,41 @@
-"""The contract of a self-supervised method; every objective speaks to methods through it alone."""
+"""The contract of a self-supervised method. Objectives use methods only through it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
-from fkt.params.base import Section
 from fkt.views.loader import Views
 
 
 @dataclass(frozen=True)
 class SSLOutput:
-    """What a method returns for one batch of views."""
+    """The result of a method for one batch of views."""
 
     loss: Tensor
     """Scalar, a mean over the batch."""
     features: Tensor
-    """(v * B, D) features of the online backbone, with their gradient: those of the first v <= V views, the ones that
-    went through it, view after view. They can be classified without a second pass."""
+    """(v * B, D) features of the online backbone, with gradient, for the first v <= V views, view after view. An
+    objective can classify them without a second forward pass."""
     logs: dict[str, Tensor] = field(default_factory=dict)
-    """Scalars that tell health from collapse, detached."""
+    """Detached scalars for the learning curve, such as signs of collapse."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the run around a method is like, for what must be sized by it: queues, banks, prototypes, tiles."""
+    """Sizes of the run. Methods need them for queues, memory banks and tiles."""
 
     num_images: int
-    """N, training images."""
+    """N, the number of training images."""
     batch_size: int
     num_classes: int
     image_size: int
-    """Side of the views in pixels."""
+    """Height and width of the views in pixels."""
     channels: int
 
 
@@ -47,33 +46,44 @@ def setting_of(split: Split, batch_size: int) -> Setting:
 
 
 class Method(nn.Module, ABC):
-    """A self-supervised method on top of a backbone; it owns its heads, targets, queues and banks.
+    """A self-supervised method: a backbone with heads, targets, queues and memory banks.
 
-    State that no gradient changes lives in buffers, so that a resumed run goes on with it; draws come from
-    ``views.generator(name)``, so that they depend on the step alone.
+    State that no gradient updates belongs in buffers, so that a resumed run continues with it. Random numbers come
+    from ``views.generator(name)``, so that they depend on the step only.
     """
 
-    section: ClassVar[type[Section] | None] = None
-    """The model of the method's section of ssl in params.yaml, where fkt/params does not have it."""
     num_views: int
-    """V, how many views of each image it wants."""
-    infimum: float = 0.0
-    """What the loss cannot fall below; balances that compare losses by size measure from here, and stop below it."""
+    """V, the number of views of each image."""
+    lower_bound: float = 0.0
+    """The loss is never lower. Balances that compare losses by size measure it from here."""
+    online_passes: float
+    """Forward and backward passes of each image through the backbone in a step, by default num_views."""
     target_passes: int = 0
-    """Forward passes of each image through networks without gradient (momentum targets); they count as FLOPs."""
+    """Forward passes of each image through momentum targets, without gradient. They count as FLOPs."""
 
     def __init__(self, backbone: ResNet) -> None:
         super().__init__()
         self.backbone = backbone
-
-    @property
-    def online_passes(self) -> float:
-        """Forward and backward passes of each image through the backbone in a step; tiles cost a share of one."""
-        return self.num_views
+        self.online_passes = self.num_views
 
     @abstractmethod
     def forward(self, views: Views) -> SSLOutput:
         """Return the loss of one batch, and the features of the views that the online backbone has seen."""
 
     def after_step(self, progress: float) -> None:
-        """Update what no gradient updates, after the optimizer; progress is the share of the run done, in (0, 1]."""
+        """Update targets, queues and banks after the optimizer step; progress: fraction of the run done, in (0, 1]."""
+
+    def pretext_features(self, images: Tensor) -> Tensor:
+        """Return the backbone's features of tiles or rotated images without an update of its running statistics.
+
+        These stay those of whole upright images, as in validation. The batch is normalized by its own statistics.
+        """
+        layers = [module for module in self.backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+        for layer in layers:
+            layer.track_running_stats = False
+        try:
+            features: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        finally:
+            for layer in layers:
+                layer.track_running_stats = True
+        return features

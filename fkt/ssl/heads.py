@@ -1,36 +1,41 @@
-"""Heads on top of pooled features."""
+"""Projectors and predictors."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
+from fkt.models.backbones import ResNet
+from fkt.params.methods import PredictorParams, ProjectorParams
 
-def projector(feature_size: int, hidden_size: int, output_size: int) -> nn.Sequential:
-    """Two-layer projector of SimCLR (arXiv:2002.05709, Sec. 2.1): Linear, ReLU, Linear; (B, D) -> (B, output_size)."""
-    return mlp(feature_size, hidden_size, output_size, layers=2, batch_norm=False, last_norm=False)
+
+def projector(backbone: ResNet, params: ProjectorParams, **options: Any) -> nn.Sequential:  # noqa: ANN401
+    """Return the projector of a method, from features to projections (B, projector_size); options: see mlp."""
+    return mlp(backbone.feature_size, params.projector_hidden, params.projector_size, **options)
+
+
+def predictor(params: PredictorParams) -> nn.Sequential:
+    """Return the predictor of a method, from projections to predictions of the same size."""
+    return mlp(params.projector_size, params.predictor_hidden, params.projector_size)
 
 
 def mlp(
-    input_size: int, hidden_size: int, output_size: int, *, layers: int, batch_norm: bool, last_norm: bool
+    input_size: int, hidden: int, size: int, *, layers: int = 2, batch_norm: bool = True, last_norm: bool = False
 ) -> nn.Sequential:
-    """Projector or predictor of ``layers`` linear layers; (B, input_size) -> (B, output_size).
+    """Return a head of linear layers; (B, input_size) -> (B, size).
 
-    batch_norm: normalize before each ReLU; the linear layer before it then has no bias, which it would take away
-    again. last_norm: normalize the output too, without scale and shift, as SimSiam's projector does
-    (arXiv:2011.10566, Sec. 3 and its code). With 2 layers, batch_norm and not last_norm it is BYOL's Linear, BN,
-    ReLU, Linear (arXiv:2006.07733, Sec. 3.3). Raises ValueError for fewer than 1 layer.
+    The default is BYOL's Linear, BatchNorm, ReLU, Linear (arXiv:2006.07733, Sec. 3.3). batch_norm=False gives SimCLR's
+    Linear, ReLU, Linear (arXiv:2002.05709, Sec. 2.1). last_norm: the output is normalized too, without scale and
+    shift, as in SimSiam's code (arXiv:2011.10566). A linear layer before a batch norm has no bias, because the batch
+    norm would remove it.
     """
-    if layers < 1:
-        raise ValueError(f"a head needs at least 1 layer, not {layers}")
+    sizes = [input_size, *[hidden] * (layers - 1)]
     modules: list[nn.Module] = []
-    size = input_size
-    for _ in range(layers - 1):
-        modules.append(nn.Linear(size, hidden_size, bias=not batch_norm))
-        if batch_norm:
-            modules.append(nn.BatchNorm1d(hidden_size))
-        modules.append(nn.ReLU(inplace=True))
-        size = hidden_size
-    modules.append(nn.Linear(size, output_size, bias=not last_norm))
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        norm = [nn.BatchNorm1d(after)] if batch_norm else []
+        modules += [nn.Linear(before, after, bias=not batch_norm), *norm, nn.ReLU(inplace=True)]
+    modules.append(nn.Linear(sizes[-1], size, bias=not last_norm))
     if last_norm:
-        modules.append(nn.BatchNorm1d(output_size, affine=False))
+        modules.append(nn.BatchNorm1d(size, affine=False))
     return nn.Sequential(*modules)

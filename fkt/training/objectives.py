@@ -169,7 +169,7 @@ class Functional(Objective):
             logits, labels = self.classifier(batch.images), batch.labels
         ce, ssl = self.cross_entropy(logits, labels), output.loss
         # SimSiam's loss is negative, which these balances cannot handle. A constant does not change the gradient.
-        fused = self.balance(ce, ssl - self.method.infimum if self.balance.by_size else ssl)
+        fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
         parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
         return {"total": fused.total, **parts, **compared, **health(output.features), **output.logs}
@@ -181,11 +181,12 @@ class Functional(Objective):
 
     def check(self, row: Mapping[str, float]) -> None:
         """See Objective.check. A balance that depends on the size of losses fails silently with a wrong lower bound."""
-        ssl, infimum = row["ssl"], self.method.infimum
-        if self.balance.by_size and ssl < infimum - ROUNDING * max(1.0, abs(infimum)):
+        ssl, lower_bound = row["ssl"], self.method.lower_bound
+        if self.balance.by_size and ssl < lower_bound - ROUNDING * max(1.0, abs(lower_bound)):
             raise UserError(
-                f"the self-supervised loss fell to {ssl:.4g}, below the lower bound of its method, {infimum:.4g}; "
-                "joint.balance needs the right bound: set it in the method's __init__, or set joint.balance: fixed"
+                f"the self-supervised loss fell to {ssl:.4g}, below the lower bound of its method, {lower_bound:.4g}; "
+                "joint.balance needs the right bound: set self.lower_bound in the method's __init__, or set "
+                "joint.balance: fixed"
             )
 
     def after_step(self, progress: float) -> None:

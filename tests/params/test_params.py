@@ -17,10 +17,12 @@ def test_params_yaml_as_shipped_is_valid() -> None:
     assert params.ssl_weight == 1.0
 
 
-SUPCON = "ssl: method: supcon learns from labels, and label_fraction: 0.0 gives it none; set label_fraction, or "
-KEEP = "ssl: simclr.false_negatives: eliminate needs labels, and label_fraction: 0.0 gives it none; set label_fraction"
+NO_LABELS = "ssl: method: {} uses labels with its settings, but label_fraction is 0.0; increase label_fraction, or set "
+SUPCON = NO_LABELS.format("supcon") + "method: simclr, which is SupCon without labels"
+KEEP = NO_LABELS.format("simclr") + "simclr.false_negatives: keep"
 UNUSED = (
-    "ssl: label_fraction: 0.3 gives labels to method: simclr, which uses none as it stands; set label_fraction: 0.0"
+    "ssl: label_fraction: 0.3 gives labels to method: simclr, which does not use labels with its settings; set "
+    "label_fraction: 0.0, false_negatives: eliminate (simclr, moco), or method: supcon"
 )
 NUMBERS = [
     ("lambda", -1, "lambda: -1 is out of range; give at least 0"),
@@ -98,6 +100,9 @@ SHAPES = [
     ("lambda", NOWHERE, "lambda: missing; add it (the file in git has every key)"),
     ("ssl", NOWHERE, "ssl: missing; add it"),
     ("ssl.simclr", NOWHERE, "ssl.simclr: missing; add it"),
+    ("ssl.uniformity", {"size": 64}, "ssl.uniformity: unknown key; remove it, or choose from: method, "),
+    ("ssl.method", "simcrl", "ssl.method: unknown value 'simcrl'; choose from: simclr, "),
+    ("ssl.method", "simcrl", "; did you mean 'simclr'?"),
     ("lamda", 0.5, "lamda: unknown key; did you mean 'lambda'?"),
     ("tag", "x", "tag: unknown key; remove it, or choose from: dataset, lambda, seeds, "),
     ("joint.learning_rat", 0.1, "joint.learning_rat: unknown key; did you mean 'learning_rate'?"),
@@ -112,8 +117,8 @@ SHAPES = [
     ("prepare.source", 5, "prepare.source: 5 is a whole number; give text, in quotes"),
     ("ssl.label_fraction", 1.5, "ssl.label_fraction: 1.5 is out of range; give at most 1"),
     ("ssl.label_fraction", 0.3, UNUSED),
-    ("ssl.method", "supcon", SUPCON + "method: simclr, which is supcon without labels"),
-    ("ssl.simclr.false_negatives", "eliminate", KEEP + ", or simclr.false_negatives: keep"),
+    ("ssl.method", "supcon", SUPCON),
+    ("ssl.simclr.false_negatives", "eliminate", KEEP),
     ("augment.object_share", -0.5, "augment.object_share: -0.5 is out of range; give at least 0"),
     ("model.weights", "imagenet", "model: weights: imagenet exists for resnet18, resnet34 and resnet50; choose one"),
 ]
@@ -150,6 +155,13 @@ def test_labels_for_a_method_that_uses_them_are_fine(method: str) -> None:
         content["ssl"][method]["false_negatives"] = "eliminate"
         content["ssl"]["label_fraction"] = 1
     assert parse_params(content).ssl.label_fraction > 0
+
+
+def test_rotation_cannot_be_added_to_rotation() -> None:
+    content = yaml.safe_load(SHIPPED)
+    content["ssl"] |= {"method": "rotation", "rotation_weight": 0.2}
+    said = complaint(yaml.safe_dump(content))
+    assert "ssl: rotation_weight adds rotation prediction to a method, but method: rotation already is" in said
 
 
 def test_crops_are_judged_only_where_there_are_masks() -> None:

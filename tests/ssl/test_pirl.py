@@ -1,126 +1,112 @@
-"""PIRL with rotations and with jigsaw puzzles."""
+"""The memory bank, and PIRL with rotations and with jigsaw puzzles."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
+from torch.nn import functional as F
 
-from fkt.models.backbones import ResNet
-from fkt.params.methods_pretext import PirlJigsawParams, PirlRotationParams
-from fkt.ssl.base import Method, Setting
-from fkt.ssl.memory_bank import MemoryBank, draw_negatives
-from fkt.ssl.pirl import Pirl
-from fkt.ssl.pirl_jigsaw import PirlJigsaw
-from fkt.ssl.pirl_rotation import PirlRotation
-from fkt.ssl.pretext.tiles import tile_passes
+from fkt.ssl.pirl import MemoryBank, draw_negatives
 from fkt.training.monitor import warnings_of
-from tests import references_pretext as references
-from tests.ssl import pretext
+from tests import references_losses, references_pretext
+from tests.references import cosine
+from tests.ssl.harness import SETTING, build, gradients, views
 
-COMMON: dict[str, Any] = {
-    "embedding_size": 4,
-    "temperature": 0.5,
-    "num_negatives": 7,
-    "bank_momentum": 0.5,
-    "transformed_weight": 0.3,
-    "loss": "nce",
-}
+both_methods = pytest.mark.parametrize("name", ["pirl_rotation", "pirl_jigsaw"])
 
 
-def rotation(**changes: float | str) -> pretext.Build:
-    def build(backbone: ResNet, setting: Setting) -> Method:
-        return PirlRotation(backbone, PirlRotationParams(**(COMMON | changes)), setting)
-
-    return build
-
-
-def jigsaw(**changes: float | str) -> pretext.Build:
-    def build(backbone: ResNet, setting: Setting) -> Method:
-        return PirlJigsaw(backbone, PirlJigsawParams(**(COMMON | changes), tiles=pretext.TILES), setting)
-
-    return build
-
-
-def pirl(build: pretext.Build) -> Pirl:
-    method = pretext.make(build)
-    assert isinstance(method, Pirl)
-    return method
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_a_row_follows_the_embeddings_of_its_image_and_keeps_unit_norm(momentum: float) -> None:
+    torch.manual_seed(0)
+    bank = MemoryBank(6, 3, momentum)
+    before, embeddings, ids = bank.rows.clone(), torch.randn(2, 3) * 5, torch.tensor([4, 1])
+    torch.testing.assert_close(before.norm(dim=1), torch.ones(6))
+    bank.update(ids, embeddings)
+    for row, embedding in zip(ids.tolist(), embeddings, strict=True):
+        expected = references_pretext.bank_row(before[row].tolist(), embedding.tolist(), momentum)
+        assert bank.rows[row].tolist() == pytest.approx(expected, abs=1e-6)
+    others = torch.tensor([0, 2, 3, 5])
+    assert torch.equal(bank.rows[others], before[others])
 
 
-@pytest.mark.parametrize("build", [rotation, jigsaw])
+def test_negatives_are_uniform_over_all_other_images() -> None:
+    ids = torch.tensor([0, 3, 4])
+    drawn = draw_negatives(ids, 3000, 5, torch.Generator().manual_seed(0))
+    for row, negatives in zip(ids.tolist(), drawn, strict=True):
+        counts = torch.bincount(negatives, minlength=5).tolist()
+        assert counts.pop(row) == 0 and stats.chisquare(counts).pvalue > 0.01
+    assert draw_negatives(torch.tensor([0, 1]), 4, 2, torch.Generator()).tolist() == [[1] * 4, [0] * 4]
+
+
+def test_similarities_are_cosines_with_the_given_rows_and_only_embeddings_have_a_gradient() -> None:
+    torch.manual_seed(0)
+    bank, embeddings = MemoryBank(6, 3, 0.5), (torch.randn(2, 3) * 5).requires_grad_()
+    ids = torch.tensor([[4, 4, 0], [1, 5, 2]])
+    found = bank.similarities(embeddings, ids)
+    for i, row in enumerate(ids.tolist()):
+        expected = [cosine(embeddings[i].tolist(), bank.rows[j].tolist()) for j in row]
+        assert found[i].tolist() == pytest.approx(expected, abs=1e-6)
+    found.sum().backward()
+    assert embeddings.grad is not None and embeddings.grad.any() and bank.rows.grad is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(bank.similarities(embeddings, ids), found)
+
+
+@both_methods
 @pytest.mark.parametrize("loss", ["nce", "info_nce"])
-def test_the_loss_is_that_of_both_heads_against_the_bank(build: Any, loss: str) -> None:
-    method, views = pirl(build(loss=loss)), pretext.make_views()
+def test_the_loss_compares_both_heads_with_the_bank_which_is_updated_after_the_step(name: str, loss: str) -> None:
+    method, made = build(name, loss=loss), views(1)
+    rows = method.bank.rows.clone()
     heads: list[Tensor] = []
-    last = method.turned_head if isinstance(method, PirlRotation) else method.puzzle_head
-    for head in (method.image_head, last):
-        assert isinstance(head, torch.nn.Module)
+    for head in (method.image_head, method.rotation_head if name == "pirl_rotation" else method.puzzle_head):
         head.register_forward_hook(lambda *passed: heads.append(passed[2].detach()))
-    output = method(views)
+    output = method(made)
     image, transformed = heads
-    negatives = draw_negatives(views.ids, 7, 20, views.generator("negatives"))
-    slow = getattr(references, loss)
-    total = 0.0
-    for i, own in enumerate(views.ids.tolist()):
-        rows = [method.bank.rows[j].tolist() for j in (own, *negatives[i].tolist())]
-        total += 0.3 * slow(transformed[i].tolist(), rows, 0.5) + 0.7 * slow(image[i].tolist(), rows, 0.5)
-    assert output.loss.item() == pytest.approx(total / 8, rel=1e-5)
-
-
-@pytest.mark.parametrize("build", [rotation, jigsaw])
-def test_the_bank_takes_in_the_images_after_the_step_and_no_gradient(build: Any) -> None:
-    method, views = pirl(build()), pretext.make_views()
-    before = method.bank.rows.clone()
-    method(views).loss.backward()
-    assert torch.equal(method.bank.rows, before), "not during the forward pass"
-    assert not method.bank.rows.requires_grad and "bank.rows" in method.state_dict()
-    features = pretext.make(build()).backbone(views.images[0])
+    negatives = draw_negatives(made.ids, 7, SETTING.num_images, made.generator("negatives"))
+    compared = rows[torch.cat([made.ids[:, None], negatives], dim=1)].tolist()
+    slow = getattr(references_losses, loss)
+    expected = 0.3 * slow(transformed.tolist(), compared, 0.5) + 0.7 * slow(image.tolist(), compared, 0.5)
+    assert output.loss.item() == pytest.approx(expected, rel=1e-5)
+    output.loss.backward()
+    assert torch.equal(method.bank.rows, rows)
     method.after_step(0.5)
-    expected = MemoryBank(20, 4, 0.5)
-    expected.rows.copy_(before)
-    expected.update(views.ids, method.image_head(features))
-    torch.testing.assert_close(method.bank.rows, expected.rows)
+    rows[made.ids] = F.normalize(0.5 * rows[made.ids] + 0.5 * F.normalize(image, dim=1), dim=1)
+    torch.testing.assert_close(method.bank.rows, rows)
     method.after_step(0.6)
-    torch.testing.assert_close(method.bank.rows, expected.rows, msg="once for each forward pass")
+    torch.testing.assert_close(method.bank.rows, rows, msg="once for each forward pass")
 
 
-def test_lambda_takes_its_head_out_of_the_gradient() -> None:
-    for weight, silent in ((0.0, "turned_head"), (1.0, "image_head")):
-        found = pretext.gradients(pretext.make(rotation(transformed_weight=weight)), pretext.make_views())
-        for name, gradient in found.items():
-            assert bool(gradient.any()) != name.startswith(silent), name
+@pytest.mark.parametrize(("weight", "silent"), [(0.0, "rotation_head"), (1.0, "image_head")])
+def test_a_head_without_weight_has_no_gradient(weight: float, silent: str) -> None:
+    for name, gradient in gradients(build("pirl_rotation", transformed_weight=weight), views(1)).items():
+        assert bool(gradient.any()) != name.startswith(silent), name
 
 
-def test_the_transformed_image_is_the_view_turned_by_0_to_3_quarters() -> None:
-    method, views = pretext.make(rotation()), pretext.make_views()
+def test_the_transformed_image_is_the_rotated_view() -> None:
+    method, made = build("pirl_rotation"), views(1)
     seen: list[Tensor] = []
     method.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    method(views)
+    method(made)
     upright, turned = seen
-    assert torch.equal(upright, views.images[0])
+    assert torch.equal(upright, made.images[0])
     same = torch.stack([(torch.rot90(upright, k, (2, 3)) == turned).all(3).all(2).all(1) for k in range(4)])
     assert same.sum(dim=0).tolist() == [1] * 8 and same.any(dim=1).sum() > 1
 
 
-def test_the_puzzle_is_the_images_own_tiles_in_an_order_of_its_own() -> None:
-    method = pretext.make(jigsaw())
-    assert isinstance(method, PirlJigsaw)
-    view = torch.zeros(8, 1, 24, 24)
+def test_each_puzzle_shows_the_tiles_of_its_image_in_an_order_of_its_own() -> None:
     cells = torch.arange(9.0).view(3, 3).repeat_interleave(8, 0).repeat_interleave(8, 1)
-    view += cells + 10 * torch.arange(8.0).view(8, 1, 1, 1)
-    tiles = method.shuffled(view, torch.Generator().manual_seed(0))
+    view = cells + 10 * torch.arange(8.0).view(8, 1, 1, 1)
+    tiles = build("pirl_jigsaw").shuffled(view, torch.Generator().manual_seed(0))
     assert torch.equal(tiles.amin((2, 3, 4)), tiles.amax((2, 3, 4))), "no tile crosses a cell"
     order = tiles[:, :, 0, 0, 0] - 10 * torch.arange(8.0)[:, None]
     assert torch.equal(order.sort(dim=1).values, torch.arange(9.0).expand(8, 9))
     assert len({tuple(row) for row in order.tolist()}) == 8
 
 
-def test_the_order_of_the_tiles_matters_to_the_head_and_not_to_a_mean_of_tiles() -> None:
-    method = pretext.make(jigsaw()).eval()
-    assert isinstance(method, PirlJigsaw)
+def test_the_order_of_the_tiles_matters_to_the_head_but_not_to_their_mean() -> None:
+    method = build("pirl_jigsaw").eval()
     tiles = torch.randn(2, 9, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     shuffled = tiles[:, torch.tensor([3, 1, 4, 0, 5, 8, 2, 6, 7])]
     assert not torch.allclose(method.embedded(tiles), method.embedded(shuffled), atol=1e-3)
@@ -129,45 +115,18 @@ def test_the_order_of_the_tiles_matters_to_the_head_and_not_to_a_mean_of_tiles()
     torch.testing.assert_close(method.embedded(tiles), method.embedded(shuffled))
 
 
-@pytest.mark.parametrize("build", [rotation, jigsaw])
-def test_neither_turned_nor_shuffled_images_touch_the_running_statistics(build: Any) -> None:
-    method, views = pretext.make(build()), pretext.make_views()
-    plain = pretext.make_backbone().train()
-    plain(views.images[0])
-    method(views)
-    for name, value in plain.state_dict().items():
-        assert torch.equal(method.backbone.state_dict()[name], value), name
+@both_methods
+def test_a_collapse_of_the_embeddings_is_reported(name: str) -> None:
+    def warnings() -> str:
+        return " ".join(warnings_of([{key: value.item() for key, value in method(made).logs.items()}]))
 
-
-def test_passes_are_counted() -> None:
-    assert pretext.make(rotation()).online_passes == 2
-    tiles = tile_passes(pretext.make_backbone(), 6, pretext.setting())
-    assert pretext.make(jigsaw()).online_passes == 1 + tiles
-
-
-@pytest.mark.parametrize("build", [rotation, jigsaw])
-def test_embeddings_that_collapse_are_told(build: Any) -> None:
-    def told() -> str:
-        return " ".join(warnings_of([{name: value.item() for name, value in method(views).logs.items()}]))
-
-    method, views = pirl(build(embedding_size=16)), pretext.make_views()
-    assert told() == ""
+    method, made = build(name, embedding_size=16), views(1)
+    assert warnings() == ""
     with torch.no_grad():
         method.image_head.weight[1:] = 0
         method.image_head.bias[1:] = 0
-    assert "collapsed onto a line" in told()
+    assert "collapsed onto a line" in warnings()
     with torch.no_grad():
         method.image_head.weight.zero_()
         method.image_head.bias.fill_(1.0)
-    assert "collapsed into a point" in told()
-
-
-@pytest.mark.parametrize("build", [rotation, jigsaw])
-@pytest.mark.parametrize(("channels", "size", "count"), [(1, 16, 8), (3, 21, 3), (3, 32, 2)])
-def test_it_keeps_the_contract(build: Any, channels: int, size: int, count: int) -> None:
-    pretext.check_contract(build(), channels, size, count)
-
-
-@pytest.mark.parametrize("build", [rotation, jigsaw])
-def test_it_trains_and_resumes(build: Any) -> None:
-    pretext.check_end_to_end(build())
+    assert "collapsed into a point" in warnings()

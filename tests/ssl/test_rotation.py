@@ -1,42 +1,37 @@
-"""Quarter turns pixel by pixel, and rotation prediction alone."""
+"""Rotations pixel by pixel, rotation prediction as a method, and as an auxiliary task."""
 
 from __future__ import annotations
 
-import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch.nn import functional as F
 
-from fkt.models.backbones import ResNet
-from fkt.params.methods_pretext import RotationParams
-from fkt.ssl.base import Setting
-from fkt.ssl.pretext.quarter_turns import draw_turns, quarter_turned
-from fkt.ssl.rotation import Rotation, _mean_over_turns
+from fkt.ssl.pretext.rotations import rotated
+from fkt.ssl.rotation import _mean_over_turns
 from tests import references_pretext as references
-from tests.ssl import pretext
+from tests.ssl.harness import build, gradients, views
 
-
-def build(copies: int) -> pretext.Build:
-    def made(backbone: ResNet, setting: Setting) -> Rotation:
-        return Rotation(backbone, RotationParams(rotated_copies=copies, hidden=8), setting)
-
-    return made
+TURNS = torch.tensor([0, 1, 2, 3, 3, 2, 1, 0])
 
 
 def images(count: int = 8, channels: int = 3, size: int = 5) -> Tensor:
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(0))
 
 
-TURNS = torch.tensor([0, 1, 2, 3, 3, 2, 1, 0])
+def turns_of(upright: Tensor, result: Tensor) -> Tensor:
+    """(B, 4) bool: by which angles an image could have been rotated."""
+    angles = [(torch.rot90(upright, k, (2, 3)) == result).flatten(1).all(dim=1) for k in range(4)]
+    return torch.stack(angles, dim=1)
 
 
-def test_a_quarter_turn_is_that_of_the_reference() -> None:
+def test_a_rotation_is_that_of_the_reference() -> None:
     x = images()
-    turned = quarter_turned(x, TURNS)
-    for image, result, turns in zip(x, turned, TURNS.tolist(), strict=True):
+    for image, result, turns in zip(x, rotated(x, TURNS), TURNS.tolist(), strict=True):
         for channel in range(3):
             assert result[channel].tolist() == references.quarter_turn(image[channel].tolist(), turns)
 
@@ -46,59 +41,50 @@ def test_four_quarter_turns_and_a_turn_back_are_the_identity(dtype: torch.dtype)
     x = (images() * 50).to(dtype)
     once = x
     for _ in range(4):
-        once = quarter_turned(once, torch.ones(8, dtype=torch.int64))
+        once = rotated(once, torch.ones(8, dtype=torch.int64))
     assert torch.equal(once, x)
-    assert torch.equal(quarter_turned(quarter_turned(x, TURNS), -TURNS), x)
-    assert quarter_turned(x, TURNS).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(rotated(rotated(x, TURNS), -TURNS), x)
+    assert rotated(x, TURNS).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_flip_after_the_turn_swaps_its_direction() -> None:
+def test_a_flip_after_the_rotation_changes_its_direction() -> None:
     x = images()
-    flipped_late, flipped_early = quarter_turned(x, TURNS).flip(3), quarter_turned(x.flip(3), -TURNS)
-    assert torch.equal(flipped_late, flipped_early)
-    assert not torch.equal(flipped_late, quarter_turned(x.flip(3), TURNS))
+    assert torch.equal(rotated(x, TURNS).flip(3), rotated(x.flip(3), -TURNS))
+    assert not torch.equal(rotated(x, TURNS).flip(3), rotated(x.flip(3), TURNS))
 
 
 def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(ValueError, match="4 x 5"):
-        quarter_turned(torch.zeros(2, 1, 4, 5), torch.zeros(2))
-
-
-def test_turns_are_uniform() -> None:
-    counts = torch.bincount(draw_turns(8000, torch.Generator().manual_seed(0)), minlength=4)
-    assert stats.chisquare(counts.tolist()).pvalue > 0.01
+        rotated(torch.zeros(2, 1, 4, 5), torch.zeros(2))
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
-def test_the_loss_is_the_weighted_cross_entropy_of_upright_and_turned_views(copies: int) -> None:
-    method, views = pretext.make(build(copies)), pretext.make_views()
+def test_the_loss_is_the_weighted_cross_entropy_of_upright_and_rotated_views(copies: int) -> None:
+    method, made = build("rotation", rotated_copies=copies), views(1)
     seen: list[Tensor] = []
-    handle = method.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    method.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     heads: list[Tensor] = []
-    method.head.register_forward_hook(lambda *passed: heads.append(passed[2]))  # type: ignore[union-attr]
-    output = method(views)
-    handle.remove()
-    assert len(seen) == 1, "all in one batch"
-    batch = seen[0].view(1 + copies, 8, 1, 16, 16)
-    assert torch.equal(batch[0], views.images[0])
+    method.head.register_forward_hook(lambda *passed: heads.append(passed[2]))
+    output = method(made)
+    assert len(seen) == 1, "all images form one batch"
+    batch, logits = seen[0].view(1 + copies, 8, 1, 16, 16), heads[0].view(1 + copies, 8, 4)
+    assert torch.equal(batch[0], made.images[0])
     total, hits = 0.0, 0.0
-    logits = heads[0].view(1 + copies, 8, 4)
     for i in range(8):
         labels = []
         for j in range(1 + copies):
-            upright, shown = views.images[0][i, 0].tolist(), batch[j, i, 0].tolist()
+            upright, shown = made.images[0][i, 0].tolist(), batch[j, i, 0].tolist()
             (label,) = [turns for turns in range(4) if references.quarter_turn(upright, turns) == shown]
             weight = (1 if j == 0 else 3 / copies) / 4 / 8
             total += weight * references.cross_entropy(logits[j, i].tolist(), label)
             hits += weight * (int(logits[j, i].argmax()) == label)
             labels.append(label)
-        assert labels[0] == 0 and len(set(labels)) == 1 + copies, "no turn twice"
+        assert labels[0] == 0 and len(set(labels)) == 1 + copies, "no angle twice"
     assert output.loss.item() == pytest.approx(total, rel=1e-5)
     assert output.logs["rotation_accuracy"].item() == pytest.approx(hits, abs=1e-6)
-    assert method.online_passes == 1 + copies
 
 
-def test_every_number_of_copies_estimates_the_mean_over_the_four_turns() -> None:
+def test_every_number_of_copies_estimates_the_mean_over_the_four_angles() -> None:
     losses = torch.rand(4, 1, generator=torch.Generator().manual_seed(0))
     for copies in (1, 2, 3):
         subsets = torch.combinations(torch.arange(1, 4), copies)
@@ -106,41 +92,92 @@ def test_every_number_of_copies_estimates_the_mean_over_the_four_turns() -> None
         torch.testing.assert_close(torch.stack(estimates).mean(), losses.mean())
 
 
-def test_the_turns_of_single_copies_are_uniform_over_the_other_three_and_change_with_the_step() -> None:
-    method = pretext.make(build(1))
-    seen: list[Tensor] = []
-    method.backbone.forward = lambda batch: seen.append(batch) or torch.zeros(len(batch), 128)  # type: ignore[assignment,func-returns-value]
+def test_the_angles_of_single_copies_are_uniform_over_the_other_three() -> None:
+    method, seen = build("rotation"), []
+    method.backbone.forward = lambda batch: seen.append(batch) or torch.zeros(len(batch), 128)
     counts, first = torch.zeros(4), []
     for step in range(40):
-        views = pretext.make_views(count=20, step=step)
-        method(views)
-        copy_of = seen[-1][20:]
-        turned = torch.stack([(torch.rot90(views.images[0], k, (2, 3)) == copy_of).all((1, 2, 3)) for k in range(4)])
-        counts += turned.sum(dim=1)
-        first.append(int(turned[:, 0].int().argmax()))
+        method(views(1, step, batch=20))
+        turned = turns_of(seen[-1][:20], seen[-1][20:])
+        counts += turned.sum(dim=0)
+        first.append(int(turned[0].int().argmax()))
     assert counts[0] == 0 and stats.chisquare(counts[1:].tolist()).pvalue > 0.01
-    assert len(set(first)) == 3
+    assert len(set(first)) == 3, "the draw depends on the step"
 
 
-def test_a_zero_head_gives_log_4_and_chance() -> None:
-    method = pretext.make(build(3))
-    torch.nn.init.zeros_(method.head[-1].weight)  # type: ignore[index,union-attr,arg-type]
-    torch.nn.init.zeros_(method.head[-1].bias)  # type: ignore[index,union-attr,arg-type]
-    output = method(pretext.make_views())
-    assert output.loss.item() == pytest.approx(math.log(4), rel=1e-6)
-    assert output.logs["rotation_accuracy"].item() == pytest.approx(0.25)
+@pytest.mark.parametrize(("name", "weight", "loss"), [("rotation", None, "loss"), ("simclr", 1.0, "rotation_loss")])
+def test_a_zero_head_gives_log_4_and_accuracy_by_chance(name: str, weight: float | None, loss: str) -> None:
+    changes = {"rotated_copies": 3} if name == "rotation" else {}
+    method = build(name, rotation_weight=weight, **changes)
+    torch.nn.init.zeros_(method.head[-1].weight)
+    torch.nn.init.zeros_(method.head[-1].bias)
+    output = method(views(method.num_views))
+    assert {"loss": output.loss, **output.logs}[loss].item() == pytest.approx(math.log(4), rel=1e-6)
+    if name == "rotation":
+        assert output.logs["rotation_accuracy"].item() == pytest.approx(0.25)
 
 
-def test_the_features_are_those_of_the_upright_view() -> None:
-    method, views = pretext.make(build(1)).eval(), pretext.make_views()
-    expected = copy.deepcopy(method.backbone)(views.images[0])
-    torch.testing.assert_close(method(views).features, expected)
+@pytest.mark.parametrize("name", ["rotation", "jigsaw_pp"])
+def test_a_batch_of_one_image_is_accepted(name: str) -> None:
+    assert build(name)(views(1, batch=1)).loss.isfinite()
 
 
-@pytest.mark.parametrize(("channels", "size", "count"), [(1, 16, 8), (3, 21, 3), (3, 32, 1)])
-def test_it_keeps_the_contract(channels: int, size: int, count: int) -> None:
-    pretext.check_contract(build(2), channels, size, count)
+def test_the_auxiliary_loss_is_linear_in_its_weight_and_so_is_its_gradient() -> None:
+    methods = {weight: build("simclr", rotation_weight=weight) for weight in (0.0, 1.0, 2.0)}
+    outputs = {weight: method(views(2)) for weight, method in methods.items()}
+    rotation = outputs[0.0].logs["rotation_loss"]
+    assert rotation > 0.1
+    for weight, output in outputs.items():
+        torch.testing.assert_close(output.loss.detach(), output.logs["base_loss"] + weight * rotation)
+        torch.testing.assert_close(output.logs["base_loss"], build("simclr")(views(2)).loss.detach())
+    none, one, two = (gradients(method, views(2)) for method in methods.values())
+    for key, gradient in one.items():
+        torch.testing.assert_close(gradient - none[key], (two[key] - none[key]) / 2, rtol=1e-3, atol=1e-5)
 
 
-def test_it_trains_and_resumes() -> None:
-    pretext.check_end_to_end(build(1))
+def test_weight_02_is_rot_wt_01_of_the_release_and_only_the_backbone_sees_rotated_views() -> None:
+    method, made = build("simclr", rotation_weight=0.2), views(2)
+    seen: list[Tensor] = []
+    logits: list[Tensor] = []
+    method.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    method.head.register_forward_hook(lambda *passed: logits.append(passed[2]))
+    output = method(made)
+    upright = torch.cat(made.images)
+    assert len(seen) == 2 and torch.equal(seen[0], upright)
+    possible = turns_of(upright, seen[1])
+    assert possible.sum(dim=1).tolist() == [1] * 16
+    turns = possible.int().argmax(dim=1)
+    assert not torch.equal(turns[:8], turns[8:]), "each view has its own angle"
+    ce_1, ce_2 = (F.cross_entropy(logits[0][half], turns[half]) for half in (slice(0, 8), slice(8, 16)))
+    torch.testing.assert_close(output.loss - output.logs["base_loss"], 0.1 * (ce_1 + ce_2))
+
+
+def test_the_angles_of_the_auxiliary_task_are_uniform_and_independent_between_views() -> None:
+    method, table = build("simclr", rotation_weight=1.0), torch.zeros(4, 4, dtype=torch.int64)
+    method.method.forward = lambda made: build_output
+    build_output = build("simclr")(views(2))
+    seen: list[Tensor] = []
+    method.backbone.forward = lambda batch: seen.append(batch) or torch.zeros(len(batch), 128)
+    for step in range(150):
+        made = views(2, step, batch=40)
+        method(made)
+        first, second = turns_of(torch.cat(made.images), seen[-1]).int().argmax(dim=1).chunk(2)
+        table.index_put_((first, second), torch.ones(40, dtype=torch.int64), accumulate=True)
+    assert stats.chisquare(table.sum(0).tolist()).pvalue > 0.01
+    assert stats.chisquare(table.sum(1).tolist()).pvalue > 0.01
+    assert stats.chi2_contingency(table.numpy()).pvalue > 0.01
+
+
+def test_rotation_is_learned_from_images_with_an_upper_side() -> None:
+    method = build("simclr", rotation_weight=1.0)
+    ramp = torch.linspace(-2, 2, 16).view(1, 1, 16, 1).expand(8, 1, 16, 16)
+    optimizer = torch.optim.Adam(method.parameters(), lr=0.003)
+    hits = []
+    for step in range(40):
+        made = views(2, step)
+        output = method(replace(made, images=tuple(ramp + 0.1 * view for view in made.images)))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        hits.append(output.logs["rotation_accuracy"].item())
+    assert hits[0] < 0.6 and sum(hits[-5:]) / 5 > 0.95

@@ -20,7 +20,7 @@ from fkt.training.gradients import compare_gradients, gradients
 from fkt.training.objectives import Functional, Pretrain, Supervised, SupervisedLoss
 from fkt.views.loader import Batch
 from tests.references import cosine
-from tests.ssl.test_methods import build, views
+from tests.ssl.harness import build, views
 from tests.training.joint_runs import BALANCES, NORMS, run
 from tests.training.test_objectives import LABELS, PLAIN, SETTING, SIMCLR, batch, classifier, functional
 
@@ -113,7 +113,7 @@ def test_checks_are_spread_over_the_run_and_rows_without_one_are_empty(
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_can_be_balanced_and_compared(name: str) -> None:
-    method = build(name, 1).train()
+    method = build(name)
     model = Classifier(method.backbone, 3)
     loss = SupervisedLoss(CrossEntropy(label_smoothing=0.0, class_weights="none"), torch.arange(3), 3)
     balance = GradNorm(1.0, NORMS, model.backbone.last_convolution.weight)
@@ -121,7 +121,7 @@ def test_every_method_can_be_balanced_and_compared(name: str) -> None:
     images = torch.randn(6, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     objective.before_step(0, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        found = objective.loss(Batch(views(method, 1, 0, 6), images, torch.arange(6) % 3))
+        found = objective.loss(Batch(views(method.num_views, batch=6), images, torch.arange(6) % 3))
     found["total"].backward()
     objective.after_step(1.0)
     assert -1 <= found["grad_cosine"] <= 1 and found["grad_norm_ratio"] > 0

@@ -1,1 +1,1 @@
-"""What the pretext tasks do to images: tiles and their permutations, quarter turns."""
+"""Image operations of the pretext tasks: rotations, tiles and puzzles."""
