@@ -3,8 +3,6 @@
 ``python -m bench.learning`` measures what each method learns. It is not included, because it trains for a long time.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Shared by the measurements: changed settings, noise images, training steps, backbone passes, interleaved timing."""
 
-from __future__ import annotations
-
 import copy
 import statistics
 import time

@@ -5,8 +5,6 @@ linear classifier, as well as those of the untrained backbone. The scores are ac
 they may be used to choose settings. ``--test`` scores the test images, for settings that are final.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

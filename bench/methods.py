@@ -4,8 +4,6 @@ A step includes the views, the method with its heads, targets and queues, and th
 same batches through the same backbone: forward and backward, or forward only for momentum targets. Both take turns.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 

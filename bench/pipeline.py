@@ -4,8 +4,6 @@ Both run in temporary folders. The second time is compared with that of a pipeli
 of which wrote one small file.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -5,8 +5,6 @@ trains in contiguous float32. The backbone passes alone are forward and backward
 without views, losses and optimizer. All three use the same batch size and the same ResNet-18, and take turns.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 

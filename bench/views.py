@@ -5,8 +5,6 @@ images in memory, return normalized float32, and take turns in one process with 
 meaningful, because they depend least on the load of the machine.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from typing import Any

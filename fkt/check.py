@@ -1,7 +1,5 @@
 """The complete check of params.yaml: its form, and every name in it against the tables of what exists."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from fkt.core.errors import ParamsError, unknown_name

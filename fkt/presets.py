@@ -3,8 +3,6 @@
 A preset never depends on what params.yaml was before: the result is always the default with the named presets over it.
 """
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator, Mapping

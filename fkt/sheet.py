@@ -1,7 +1,5 @@
 """The augmentation sheet: training images and their augmented views, for checking the augmentation by eye."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path

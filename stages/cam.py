@@ -3,8 +3,6 @@
 Usage: python -m stages.cam MODE
 """
 
-from __future__ import annotations
-
 import argparse
 
 from fkt.core.arms import MODES

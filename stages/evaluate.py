@@ -4,8 +4,6 @@ Usage: python -m stages.evaluate MODE, or python -m stages.evaluate transfer DAT
 backbone on another dataset.
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from typing import Any

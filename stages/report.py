@@ -3,8 +3,6 @@
 Usage: python -m stages.report
 """
 
-from __future__ import annotations
-
 import json
 
 from fkt.core.errors import reported

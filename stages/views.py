@@ -3,8 +3,6 @@
 Usage: python -m stages.views
 """
 
-from __future__ import annotations
-
 from fkt.core.errors import reported
 from fkt.core.runs import FIGURES, prepared_path
 from fkt.data.store import load_split

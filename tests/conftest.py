@@ -1,7 +1,5 @@
 """What every test runs under: no display, no network, one thread; and a copy of the project for end-to-end tests."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -3,8 +3,6 @@
 In README.md, their table is between the comments ``<!-- arms -->`` and ``<!-- /arms -->``.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -3,8 +3,6 @@
 The classes can be learned, so that tests of whole runs can expect more than chance.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from collections.abc import Mapping, Sequence

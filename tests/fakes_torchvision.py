@@ -1,7 +1,5 @@
 """Tiny datasets in the file formats of torchvision. Tests must replace the md5 sums that torchvision expects."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """Slow, independent versions of algorithms, loop by loop. Tests compare the fast ones with them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

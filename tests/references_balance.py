@@ -1,7 +1,5 @@
 """GradNorm as Algorithm 1 of arXiv:1711.02257 is written, with derivatives of gradients and torch's own Adam."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

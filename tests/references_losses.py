@@ -1,7 +1,5 @@
 """Slow, independent versions of the self-supervised losses, loop by loop. The label -1 is unknown."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Slow, independent versions of the image operations and the memory bank, loop by loop."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

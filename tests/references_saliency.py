@@ -1,7 +1,5 @@
 """The spectral residual of Hou & Zhang (CVPR 2007), frequency by frequency and pixel by pixel."""
 
-from __future__ import annotations
-
 import cmath
 import itertools
 import math

@@ -1,7 +1,5 @@
 """The measurements run on small numbers and print their tables."""
 
-from __future__ import annotations
-
 import pytest
 
 from bench import learning, methods, step

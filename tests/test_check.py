@@ -1,7 +1,5 @@
 """The complete check of params.yaml: names that only the tables of other rooms know."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The plot templates and the README agree with the table of arms; ``python -m tests.derived`` writes them."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """dvc.yaml against the code: stages, paths and parameters agree."""
 
-from __future__ import annotations
-
 import pytest
 
 from fkt.core.arms import NETWORKS, PRETRAINED, chain

@@ -1,7 +1,5 @@
 """The pipeline as its user runs it: dvc repro, an experiment on lambda, an edit, a mistake."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Presets: every one gives a valid experiment, whatever params.yaml was before."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

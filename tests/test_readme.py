@@ -1,7 +1,5 @@
 """The example of a method in README.md is two classes and two rows, and trains in both ways."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What holds for the repository as a whole: its files, its pins, and what its code never does."""
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import re

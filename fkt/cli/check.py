@@ -1,7 +1,5 @@
 """``fkt check``: check params.yaml."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

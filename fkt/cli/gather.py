@@ -1,7 +1,5 @@
 """``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

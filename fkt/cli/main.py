@@ -1,7 +1,5 @@
 """``fkt COMMAND``: the commands that a person types, besides those of DVC."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

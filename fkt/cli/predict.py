@@ -1,7 +1,5 @@
 """``fkt predict MODEL IMAGE...``: classify image files with a trained model."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``fkt preset [NAME...]``: write params.yaml from presets, or list them."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

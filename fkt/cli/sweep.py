@@ -4,8 +4,6 @@ An experiment is the present params.yaml with the settings of one cell. All of t
 those that this commit has already are left alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import shlex
 from typing import Any

@@ -1,7 +1,5 @@
 """The table of networks and arms: everything that depends on an arm's name is derived from its row here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """torch's optimizers without torch's compiler, which nothing here uses."""
 
-from __future__ import annotations
-
 import inspect
 from typing import TypeVar
 

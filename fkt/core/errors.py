@@ -3,8 +3,6 @@
 Only these errors are shown without a traceback (see ``reported``); any other error is a mistake in this code.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What dvc.yaml says of a stage: the parameters and the code that it depends on."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

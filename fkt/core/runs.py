@@ -3,13 +3,12 @@
 All paths are relative to the project's root, where DVC starts every stage.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fkt.core.arms import MODES, NETWORKS, Network, chain
 
@@ -45,9 +44,9 @@ class Run:
         return NETWORKS[self.name]
 
     @property
-    def parts(self) -> list[Run]:
+    def parts(self) -> list[Self]:
         """The training runs that lead to this network, in order; the last is this run."""
-        return [Run(self.dataset, network.name, self.seed) for network in chain(self.name)]
+        return [type(self)(self.dataset, network.name, self.seed) for network in chain(self.name)]
 
     @property
     def prepared(self) -> Path:

@@ -1,7 +1,5 @@
 """The facts about a prepared dataset: meta.json. This module does not import torch."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

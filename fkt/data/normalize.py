@@ -1,7 +1,5 @@
 """The normalization of images, the same for training, validation, test and prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

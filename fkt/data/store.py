@@ -5,8 +5,6 @@ A prepared folder contains ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,
 ``masks.npy`` (M, H, W) uint8, one mask per row of ``train.npy``; see ``fkt.views.object_crops``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,7 +41,7 @@ class Split:
         """Device of the tensors that ``images`` returns."""
         return self._images.device if isinstance(self._images, Tensor) else torch.device("cpu")
 
-    def to(self, device: torch.device | str) -> Split:
+    def to(self, device: torch.device | str) -> "Split":
         """Return the split with its images on a device. Memory-mapped images stay on disk."""
         return replace(self, _images=self._images.to(device)) if isinstance(self._images, Tensor) else self
 

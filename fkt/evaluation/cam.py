@@ -5,8 +5,6 @@ and divided by its maximum in each image: 0 is no evidence, 1 is the most eviden
 positive evidence only (ReLU). A map without positive evidence is zero everywhere. Models must be in eval mode.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """Classification of image files with a stored model. Files are decoded and resized as the training images were."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Clusters of a backbone's features. The cluster of a training image is its pseudo-label. Uses no labels."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Activation maps of one mode for test images that are the same in every mode. The formulas are in cam.py."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -9,8 +9,6 @@ Definitions for special cases:
 * ``quadratic_kappa`` is 0 if all labels and all predictions are the same class (0/0).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support

@@ -1,7 +1,5 @@
 """Features and predictions of a stored network for a whole split. Computes no score and trains nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Both are fitted on all training images with their labels, whatever the label bud
 the features separate the classes. The score of the run's classifier shows what the label budget allows.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ torchvision's class has no width and no small stem, and its import takes two sec
 weights, both give the same features.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Models on disk: the weights as safetensors, and a JSON card that describes them. Nothing is unpickled."""
 
-from __future__ import annotations
-
 import json
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """The classifier that every arm trains: a backbone and one linear layer."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from fkt.models.backbones import ResNet

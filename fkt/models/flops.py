@@ -1,7 +1,5 @@
 """Floating-point operations of a network, counted layer by layer."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook

@@ -4,11 +4,9 @@ The transforms defined here are those of the batched engine. The albumentations 
 library; other names are checked by the library itself.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -36,7 +34,7 @@ class Transform(Section):
         }
 
     @model_validator(mode="after")
-    def _ranges_ascend(self) -> Transform:
+    def _ranges_ascend(self) -> Self:
         for key in type(self).model_fields:  # the extra fields of Foreign are not checked
             value = getattr(self, key)
             if isinstance(value, list) and len(value) == 2 and value[0] > value[1]:
@@ -137,7 +135,7 @@ class Erasing(Transform):
     """Width over height."""
 
     @model_validator(mode="after")
-    def _fits_a_square(self) -> Erasing:
+    def _fits_a_square(self) -> Self:
         largest = min(self.ratio[0], 1 / self.ratio[1], 1.0)
         if self.scale[0] > largest:
             raise ValueError(
@@ -208,7 +206,7 @@ class Augment(Section):
     each seed."""
 
     @model_validator(mode="after")
-    def _crops_can_be_judged(self) -> Augment:
+    def _crops_can_be_judged(self) -> Self:
         crops = [step for step in self.views if isinstance(step, RandomResizedCrop)]
         if self.object_share and self.engine != "batched":
             raise ValueError(
@@ -223,7 +221,7 @@ class Augment(Section):
         return self
 
     @model_validator(mode="after")
-    def _engine_has_them(self) -> Augment:
+    def _engine_has_them(self) -> Self:
         foreign = [step for step in (*self.views, *self.labelled) if isinstance(step, Foreign)]
         for step in foreign:
             if self.engine == "batched":

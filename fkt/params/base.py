@@ -1,7 +1,5 @@
 """The base of every params model: frozen, strict, and closed to unknown keys."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field

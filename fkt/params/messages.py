@@ -1,7 +1,5 @@
 """The message for a wrong value of params.yaml, in one line: the key, the value, the remedy."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 

@@ -3,8 +3,6 @@
 This file imports no torch, so that params.yaml is checked completely and fast. fkt/ssl/methods.py has the classes.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """All of params.yaml: its sections, and the conditions between them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator

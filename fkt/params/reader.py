@@ -1,7 +1,5 @@
 """The one reader of params.yaml: strict YAML, strict types, and one clear line for each mistake."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any, TypeVar

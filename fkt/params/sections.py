@@ -1,7 +1,5 @@
 """The sections of params.yaml except augmentation, SSL and training. No default is in the code: all are in the file."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator

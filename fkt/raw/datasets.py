@@ -1,7 +1,5 @@
 """The table of raw datasets. A reader lists the images of a dataset and decodes none of them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

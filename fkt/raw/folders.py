@@ -1,7 +1,5 @@
 """Readers of trees of class folders: folder, intel and imagenet100."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

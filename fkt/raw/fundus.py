@@ -1,7 +1,5 @@
 """APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders removed."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import replace
 from pathlib import Path

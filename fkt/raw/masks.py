@@ -1,7 +1,5 @@
 """Masks of the training images, for augment.object_share: computed from the image as saliency, or read from files."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

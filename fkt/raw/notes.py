@@ -1,7 +1,5 @@
 """The notes of a preparation: what meta.json records about a source, and what is printed about it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

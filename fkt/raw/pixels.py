@@ -1,7 +1,5 @@
 """Many raw images as one array: decoded in threads, and summed exactly."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import sys

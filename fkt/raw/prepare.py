@@ -1,7 +1,5 @@
 """Raw data to a prepared folder: decode, find duplicates, split, summarize, write."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

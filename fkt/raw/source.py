@@ -1,7 +1,5 @@
 """Raw images: the list that every reader returns, the decoding of image files, and resizing to squares."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -3,8 +3,6 @@
 A group is a set of images with identical prepared pixels. Groups are numbered 0 to G - 1 in an (N,) array.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ The source is the folder that torchvision calls ``root``, or a folder of its lay
 opened only after the md5 sums of all files were found correct.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Computes no averages and does not import torch.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Uses plain Figure objects: no window system, no global state. The same data give the same bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

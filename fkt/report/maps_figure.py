@@ -1,7 +1,5 @@
 """Draws activation maps: the same test images, side by side, for every model (arXiv:2304.01354, Fig. 4)."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """metrics/report.md: computes the numbers of the page; its sentences are in templates/report.md.j2."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import statistics

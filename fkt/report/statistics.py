@@ -4,8 +4,6 @@ The input of each comparison is two arrays of bool, ``correct_a`` and ``correct_
 the model of seed s classifies image n correctly. Row s of both arrays has the same seed, column n the same image.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Sequence

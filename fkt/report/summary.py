@@ -3,8 +3,6 @@
 Formats nothing; see tables.py and page.py.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

@@ -1,7 +1,5 @@
 """Numbers and Markdown tables as text, aligned so that they can be read on a terminal too."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

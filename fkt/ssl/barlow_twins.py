@@ -1,7 +1,5 @@
 """Barlow Twins (arXiv:2103.03230): each dimension agrees between the views and correlates with no other dimension."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

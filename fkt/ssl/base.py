@@ -1,7 +1,5 @@
 """The contract of a self-supervised method. Objectives use methods only through it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 

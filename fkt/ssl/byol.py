@@ -1,7 +1,5 @@
 """BYOL (arXiv:2006.07733): the prediction from one view matches a slow target's projection of the other view."""
 
-from __future__ import annotations
-
 from torch import cat
 
 from fkt.models.backbones import ResNet

@@ -1,7 +1,5 @@
 """Cross (our reading): a student agrees with itself across views, and with a teacher that slowly follows it."""
 
-from __future__ import annotations
-
 from torch import cat
 
 from fkt.models.backbones import ResNet

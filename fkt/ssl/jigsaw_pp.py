@@ -1,7 +1,5 @@
 """Jigsaw++ (arXiv:1805.00385): predict the permutation of nine tiles, some of which come from another image."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """MoCo v2 (arXiv:1911.05722, arXiv:2003.04297): a view finds its image's key among a queue of earlier keys."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Momentum targets, and the base of the methods that have them: BYOL, MoCo, TriBYOL and Cross."""
 
-from __future__ import annotations
-
 import copy
 import math
 

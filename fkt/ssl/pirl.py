@@ -1,7 +1,5 @@
 """PIRL (arXiv:1912.01991): an image and its transformed copy agree with one memory of the image."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

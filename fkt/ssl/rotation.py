@@ -1,7 +1,5 @@
 """Rotation prediction: a method (RotNet, arXiv:1803.07728), and an auxiliary task of other methods (EffSSL)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """SimCLR (arXiv:2002.05709): two views of an image attract, views of different images repel."""
 
-from __future__ import annotations
-
 import torch
 
 from fkt.models.backbones import ResNet

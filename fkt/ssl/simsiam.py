@@ -1,7 +1,5 @@
 """SimSiam (arXiv:2011.10566): the prediction from one view matches the other view's projection, without gradient."""
 
-from __future__ import annotations
-
 from torch import Tensor, cat
 
 from fkt.models.backbones import ResNet

@@ -1,7 +1,5 @@
 """SupCon (arXiv:2004.11362): views of images of one class attract, all others repel. It uses labels."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """SwAV (arXiv:2006.09882): the prototype of one view is predicted from the other view of the image."""
 
-from __future__ import annotations
-
 import math
 
 import torch

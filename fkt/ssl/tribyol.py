@@ -1,7 +1,5 @@
 """TriBYOL (arXiv:2206.03012): three views, one online network, two targets; for small batches."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, cat
 

@@ -1,7 +1,5 @@
 """VICReg (arXiv:2105.04906): views agree, dimensions keep their variance and do not repeat each other."""
 
-from __future__ import annotations
-
 import torch
 
 from fkt.models.backbones import ResNet

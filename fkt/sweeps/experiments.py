@@ -1,7 +1,5 @@
 """Experiments of DVC: their state and results, and the commands that queue new ones."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The page and the figure of a sweep: our results, the published ones, and what validation accuracy chooses."""
 
-from __future__ import annotations
-
 import io
 import math
 import subprocess

@@ -1,7 +1,5 @@
 """A sweep: the model of ``sweeps/NAME.yaml``, and the experiments (cells) of its grid. Runs nothing."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Collection
@@ -160,7 +158,7 @@ class Sweep(Section):
         return list(cells.values())
 
     @model_validator(mode="after")
-    def _check(self) -> Sweep:
+    def _check(self) -> "Sweep":
         seen = set(self.settings) - {LAID}
         for axis, levels in self.axes.items():
             keys = {key for level in levels.values() for key in level} - {LAID}

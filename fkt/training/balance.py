@@ -4,8 +4,6 @@ L = weight_ce * L_CE + lambda * weight_ssl * L_SSL. lambda multiplies the self-s
 it keeps its meaning: 1 is the case of the papers, 0 leaves the self-supervised loss out. No batch and no network here.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

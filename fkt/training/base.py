@@ -1,7 +1,5 @@
 """The contract between the loop and the objectives, and the loss that the arms share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 

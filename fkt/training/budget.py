@@ -5,8 +5,6 @@ step, V in an SSL step, and V + 1 in a joint step whose cross-entropy sees an im
 pass goes forward only: the arm sees as many images as the others for fewer FLOPs.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fkt.core.errors import ParamsError

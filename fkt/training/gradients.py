@@ -1,7 +1,5 @@
 """The gradients of two losses on their shared network, computed without disturbing the training step."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """ImageNet weights for the backbone; never a silent default."""
 
-from __future__ import annotations
-
 from urllib.error import URLError
 
 from fkt.core.errors import CheckpointError

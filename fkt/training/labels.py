@@ -1,7 +1,5 @@
 """The labelled subset of a seed, and the check of params.yaml against the prepared data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The one training loop. It does not know labels, SSL or modes."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass

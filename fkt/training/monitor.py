@@ -1,7 +1,5 @@
 """Validation along a run, and the signs of a failed run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

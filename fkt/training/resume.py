@@ -1,7 +1,5 @@
 """Unfinished runs: saved regularly, resumed at the exact step, never confused with another run."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import pickle
@@ -10,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +114,7 @@ class Interrupt:
         self.asked = False
         self._before: Any = None
 
-    def __enter__(self) -> Interrupt:
+    def __enter__(self) -> Self:
         """Handle SIGINT; only possible in the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)

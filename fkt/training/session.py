@@ -1,7 +1,5 @@
 """One training run: its data, its fresh weights, and the training itself."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal

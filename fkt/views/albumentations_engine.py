@@ -5,8 +5,6 @@ every transform in it gets the same stream, so that two flips of probability 0.5
 transforms of a pipeline draw from one pair of generators, which is seeded again before every image.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +43,7 @@ class AlbumentationsPipeline:
 
             cv2.setNumThreads(0)  # OpenCV's threads do not help with one small image, and do not survive a fork
 
-    def __reduce__(self) -> tuple[type[AlbumentationsPipeline], tuple[list[Transform], Meta]]:
+    def __reduce__(self) -> tuple[type["AlbumentationsPipeline"], tuple[list[Transform], Meta]]:
         """Pickle only the steps. The random state is set before every image anyway."""
         return type(self), (self.steps, self.meta)
 

@@ -1,7 +1,5 @@
 """The batched engine: whole uint8 batches in torch, on the CPU or a GPU. All random numbers are drawn on the CPU."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Random numbers for a batch of images, one row per image, always drawn on the CPU."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ Flips and quarter turns only move pixels, so they can be combined with any other
 interpolate are not combined: in albumentations the second step reads the rounded result of the first.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ _QUARTER_TURNS = torch.tensor(
 _CROP_TRIES = 10
 
 
-def geometric_passes(steps: Sequence[Transform], image_size: int) -> list[PixelMoves | Sampling]:
+def geometric_passes(steps: Sequence[Transform], image_size: int) -> "list[PixelMoves | Sampling]":
     """Combine consecutive geometric steps into as few passes as possible."""
     runs: list[list[Transform]] = [[]]
     for step in steps:

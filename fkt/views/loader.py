@@ -1,7 +1,5 @@
 """Training batches, a pure function of (seed, step): the same after a restart and with any number of workers."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import warnings

@@ -5,8 +5,6 @@ removing such pairs, but not how it judges a crop. Here a crop is good if it con
 image's mask (see prepare.masks). A crop that is not good is drawn again.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

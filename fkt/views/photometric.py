@@ -3,8 +3,6 @@
 As in albumentations, values are clipped to [0, 255] after every operation. Unlike there, they are not rounded.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

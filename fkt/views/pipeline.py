@@ -1,7 +1,5 @@
 """A pipeline of params.yaml as a function of a uint8 batch and a key, executed by one of two engines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The ``fkt`` command: its help, and the form of its errors."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``fkt predict``: a stored classifier sees a file as it saw the training images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

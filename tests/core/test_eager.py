@@ -1,7 +1,5 @@
 """Optimizers without the compiler are the same optimizers."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """What the environment variables can ask for."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """What a stage depends on, as dvc.yaml lists it."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

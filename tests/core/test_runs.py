@@ -1,7 +1,5 @@
 """Runs and their files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The network whose activation maps are tested."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Activation maps against torchcam, closed forms, and networks whose maps are known by construction."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Pseudo-labels: k-means against its definition, and the warnings about unhealthy clusters."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

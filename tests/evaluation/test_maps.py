@@ -1,7 +1,5 @@
 """The maps of a mode: their layer, their images, and the map of each image."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Scores against loops over their definitions, and hand-computed values for special cases."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

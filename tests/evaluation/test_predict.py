@@ -1,7 +1,5 @@
 """Predictions for whole splits: every image once, in order, in eval mode, with the model's own normalization."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

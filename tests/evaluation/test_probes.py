@@ -1,7 +1,5 @@
 """Probes against loops and scikit-learn, and changes of the features that must not change the predictions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

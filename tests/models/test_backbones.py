@@ -1,7 +1,5 @@
 """Backbones against torchvision's, and their shapes for every width and stem."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

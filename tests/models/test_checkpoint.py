@@ -1,7 +1,5 @@
 """Stored models are loaded as they were saved, or an error says why not."""
 
-from __future__ import annotations
-
 import json
 import platform
 from pathlib import Path

@@ -1,7 +1,5 @@
 """params.yaml with a mistake in it, and what is said of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The sections of params.yaml: every wrong value a hand can write, and the one line that answers it."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

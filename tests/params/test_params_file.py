@@ -1,7 +1,5 @@
 """params.yaml as a file: text that readers take differently, what DVC makes of it, the command that checks it."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A fabricated comparison, and the report without its figures."""
 
-from __future__ import annotations
-
 from contextlib import chdir
 from pathlib import Path
 

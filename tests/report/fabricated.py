@@ -1,7 +1,5 @@
 """Writes made-up files of a whole comparison, with the paths and formats of the stages; nothing is trained."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

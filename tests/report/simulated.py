@@ -1,7 +1,5 @@
 """Simulated predictions of several arms on the same seeds and test images: true where a prediction is correct."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Files that are missing or do not match are named with the stage that makes them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Intervals and comparisons against slow resampling and mean squares in loops, and their error rates in simulations."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """The exact tests and Holm's method against scipy and against enumeration."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import sys

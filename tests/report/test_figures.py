@@ -1,7 +1,5 @@
 """The content of the figures, read back from their axes; their look was judged by eye."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The sentences and numbers of metrics/report.md."""
 
-from __future__ import annotations
-
 import json
 import re
 import statistics

@@ -1,7 +1,5 @@
 """The summary and the CSV files against numbers computed independently from the fabricated files."""
 
-from __future__ import annotations
-
 import csv
 import json
 import statistics

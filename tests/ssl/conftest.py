@@ -1,7 +1,5 @@
 """Choosing among 9! permutations takes a good part of a second, so the tests of one session do it once."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 

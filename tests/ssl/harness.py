@@ -1,7 +1,5 @@
 """Small methods, views and training steps for the tests of the methods."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

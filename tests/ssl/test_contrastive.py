@@ -1,7 +1,5 @@
 """Closed forms of the contrastive losses, what labels change in them, and SimCLR and SupCon, which use them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """All losses against slow references, another library, and the invariances that their formulas have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

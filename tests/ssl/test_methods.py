@@ -1,7 +1,5 @@
 """The contract of all methods: they train, log, count their passes and resume, alone and jointly."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """MoCo's queue: its size, its order, the labels of its keys, and the loss against it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Momentum targets in closed form, the heads, BYOL and Cross."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The memory bank, and PIRL with rotations and with jigsaw puzzles."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from scipy import stats

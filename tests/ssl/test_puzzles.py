@@ -1,7 +1,5 @@
 """Permutations, tiles and puzzles, and Jigsaw++, which is trained on them."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

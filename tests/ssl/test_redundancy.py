@@ -1,7 +1,5 @@
 """Closed forms of Barlow Twins and VICReg, and the methods that use them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

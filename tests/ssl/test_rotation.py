@@ -1,7 +1,5 @@
 """Rotations pixel by pixel, rotation prediction as a method, and as an auxiliary task."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

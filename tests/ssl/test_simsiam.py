@@ -1,7 +1,5 @@
 """SimSiam's heads, its stopped gradient, and the collapse without it."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor, nn

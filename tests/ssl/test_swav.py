@@ -1,7 +1,5 @@
 """Properties of SwAV's codes and loss, and its schedule of frozen prototypes and queue."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

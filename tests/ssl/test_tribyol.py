@@ -1,7 +1,5 @@
 """TriBYOL's loss and its symmetries, and why its targets move in turn."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

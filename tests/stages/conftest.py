@@ -1,7 +1,5 @@
 """A working folder with small params."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

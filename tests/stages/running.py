@@ -1,7 +1,5 @@
 """Runs every stage in order, in one process, on small numbers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fkt.core.arms import NETWORKS, chain

@@ -1,7 +1,5 @@
 """The evaluate and cam stages with a small dataset and stored models."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Mistakes that every training stage finds before it trains, and labels that SSL may not see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

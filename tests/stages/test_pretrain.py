@@ -1,7 +1,5 @@
 """A collapsed pretraining says so, where a person and the report find it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Every stage in order, in one process, on small trees in the datasets' original layouts."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

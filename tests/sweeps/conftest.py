@@ -1,7 +1,5 @@
 """A small sweep in a folder of its own, and its experiments as DVC shows them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """``fkt sweep`` and ``fkt gather``: what they print, write and refuse, and a sweep of two that DVC runs."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

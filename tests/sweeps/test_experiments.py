@@ -1,7 +1,5 @@
 """What is given to ``dvc exp run -S`` and read from ``dvc exp show --json``."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

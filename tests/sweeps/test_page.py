@@ -1,7 +1,5 @@
 """Tables, choices and figures of made-up results, against what a person would write by hand."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The sweeps that come with the project: every cell is an experiment, every published result has its source."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sweep files: their cells, and a message for every mistake."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

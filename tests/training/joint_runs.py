@@ -1,7 +1,5 @@
 """Small joint runs, under each of the balances."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How the two losses are weighed: each balance against its definition, and a run under each against its own parts."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import math

@@ -1,7 +1,5 @@
 """Every arm gets the same number of image passes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The comparison of the two losses' gradients: exact, and without a trace in what is trained."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The loop: it learns, it stops and goes on exactly, it keeps what it is told to, and it notices what goes wrong."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

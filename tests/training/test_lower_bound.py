@@ -1,7 +1,5 @@
 """Balances that depend on the size of the losses subtract the lower bound, and stop below it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What each arm minimizes, and what lambda does to it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 

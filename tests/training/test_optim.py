@@ -1,7 +1,5 @@
 """LARS against another implementation and the slow reference; groups; the schedule."""
 
-from __future__ import annotations
-
 import copy
 import math
 

@@ -1,7 +1,5 @@
 """Pictures, transforms and splits for the tests of views, built in memory."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

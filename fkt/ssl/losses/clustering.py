@@ -1,7 +1,5 @@
 """The losses of SwAV (arXiv:2006.09882): prototype scores, balanced codes and swapped prediction."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Contrastive losses: negatives from the batch (NT-Xent, SupCon), a queue (InfoNCE) or a memory bank (PIRL)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The losses of Barlow Twins and VICReg, which prevent collapse by statistics of the batch instead of negatives."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

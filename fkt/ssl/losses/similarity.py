@@ -1,7 +1,5 @@
 """Losses that compare two batches of embeddings row by row, and the checks and precision of all losses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar

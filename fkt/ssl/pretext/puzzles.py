@@ -1,7 +1,5 @@
 """The puzzles of Jigsaw++: a set of distant permutations, and the tiles in each place of a puzzle."""
 
-from __future__ import annotations
-
 import math
 
 import torch

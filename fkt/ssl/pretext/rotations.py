@@ -1,7 +1,5 @@
 """Rotations by multiples of 90 degrees, and the head that predicts them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

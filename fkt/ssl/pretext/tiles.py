@@ -1,7 +1,5 @@
 """Nine tiles of an image: where they are cut, and how features that reveal their place are removed."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
