@@ -117,34 +117,6 @@ class Solarize(Transform):
     """In [0, 1]."""
 
 
-class GaussNoise(Transform):
-    """Additive Gaussian noise, independent for each pixel and channel."""
-
-    name: Literal["GaussNoise"]
-    std_range: UnitRange
-    """Standard deviation in [0, 1]."""
-
-
-class Erasing(Transform):
-    """One random rectangle is made black."""
-
-    name: Literal["Erasing"]
-    scale: ShareRange
-    """Fraction of the image's area."""
-    ratio: PositiveRange
-    """Width over height."""
-
-    @model_validator(mode="after")
-    def _fits_a_square(self) -> Self:
-        largest = min(self.ratio[0], 1 / self.ratio[1], 1.0)
-        if self.scale[0] > largest:
-            raise ValueError(
-                f"no rectangle of every ratio in {self.ratio} covers {self.scale[0]} of the image; give "
-                f"a scale from at most {largest:.3g}"
-            )
-        return self
-
-
 BATCHED: dict[str, type[Transform]] = {
     "RandomResizedCrop": RandomResizedCrop,
     "HorizontalFlip": HorizontalFlip,
@@ -155,8 +127,6 @@ BATCHED: dict[str, type[Transform]] = {
     "ToGray": ToGray,
     "GaussianBlur": GaussianBlur,
     "Solarize": Solarize,
-    "GaussNoise": GaussNoise,
-    "Erasing": Erasing,
 }
 
 
@@ -181,8 +151,6 @@ AnyTransform = Annotated[
     | Annotated[ToGray, Tag("ToGray")]
     | Annotated[GaussianBlur, Tag("GaussianBlur")]
     | Annotated[Solarize, Tag("Solarize")]
-    | Annotated[GaussNoise, Tag("GaussNoise")]
-    | Annotated[Erasing, Tag("Erasing")]
     | Annotated[Foreign, Tag("Foreign")],
     Discriminator(_tag),
 ]

@@ -11,10 +11,10 @@ from fkt.data.keys import keyed_generator
 from fkt.data.meta import Meta
 from fkt.data.normalize import normalize
 from fkt.params import Transform
-from fkt.params.augment import Erasing, GaussianBlur, GaussNoise, Solarize
+from fkt.params.augment import GaussianBlur, Solarize
 from fkt.views.geometry import GEOMETRIC, Sampling, geometric_passes
 from fkt.views.object_crops import ObjectCrops
-from fkt.views.photometric import COLOR, Blur, ColorChanges, Erasure, Noise, Solarization
+from fkt.views.photometric import COLOR, Blur, ColorChanges, Solarization
 
 CHUNK_VALUES = 2**19
 """Size of a chunk on the CPU: 2 MiB of float32, so that it stays in the cache from one operation to the next."""
@@ -39,8 +39,6 @@ class Pass(Protocol):
 SINGLE: dict[type[Transform], Callable[[Any, int], Pass]] = {
     GaussianBlur: Blur,
     Solarize: Solarization,
-    GaussNoise: Noise,
-    Erasing: Erasure,
 }
 """Pass of each step that is not combined with others, built from the step and the image size."""
 

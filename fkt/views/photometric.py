@@ -3,7 +3,6 @@
 As in albumentations, values are clipped to [0, 255] after every operation. Unlike there, they are not rounded.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from fkt.params import Transform
-from fkt.params.augment import ColorJitter, Erasing, GaussianBlur, GaussNoise, Solarize, ToGray
-from fkt.views.draws import happens, uniform, whole
+from fkt.params.augment import ColorJitter, GaussianBlur, Solarize, ToGray
+from fkt.views.draws import happens, uniform
 
 COLOR = (ColorJitter, ToGray)
 LUMA = (0.299, 0.587, 0.114)
@@ -186,76 +185,3 @@ class Solarization:
         """Invert the bright pixels of images (B, C, H, W)."""
         images = images.float()
         return torch.where(images >= drawn[:, :, None, None], 255 - images, images)
-
-
-@dataclass
-class Noise:
-    """Independent Gaussian noise for each pixel and channel.
-
-    Only one seed per image is drawn on the CPU. The noise of a pixel is a hash of the seed and the pixel's position, so
-    that a GPU makes the same noise and does not wait for millions of numbers from the CPU.
-    """
-
-    step: GaussNoise
-    image_size: int
-
-    def draw(self, count: int, generator: Generator) -> Tensor:
-        """Return (count, 3): the deviation in [0, 255] (0 if the step is not applied) and two 24-bit seeds."""
-        deviation = uniform(generator, count, self.step.std_range) * 255 * happens(generator, count, self.step.p)
-        seeds = torch.randint(2**24, (count, 2), generator=generator)  # float32 represents them exactly
-        return torch.cat([deviation[:, None], seeds.float()], dim=1)
-
-    def apply(self, images: Tensor, drawn: Tensor, host: Tensor) -> Tensor:
-        """Add noise to images (B, C, H, W)."""
-        images = images.to(torch.float32, memory_format=torch.contiguous_format)
-        chosen = host[:, 0].nonzero()[:, 0].to(images.device)
-        if len(chosen):
-            noise = hashed_normal(drawn[chosen, 1:].long(), math.prod(images.shape[1:]))
-            noise = noise.view(len(chosen), *images.shape[1:]) * drawn[chosen, 0, None, None, None]
-            images[chosen] = noise.add_(images[chosen]).clamp_(0, 255)
-        return images
-
-
-def hashed_normal(seeds: Tensor, count: int) -> Tensor:
-    """Return (B, count) standard normal numbers, a function of the seeds (B, 2) (Box and Muller, 1958)."""
-    pairs = (count + 1) // 2
-    counter = torch.arange(2 * pairs, device=seeds.device)
-    words = _hashed(_hashed(counter ^ _hashed(seeds[:, :1])) ^ seeds[:, 1:])  # (B, 2 * pairs)
-    uniforms = words.float().add_(0.5).mul_(2.0**-32)
-    radius = uniforms[:, :pairs].log().mul_(-2).clamp_(min=0).sqrt_()
-    angle = uniforms[:, pairs:].mul(2 * math.pi)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
-
-
-def _hashed(words: Tensor) -> Tensor:
-    """Hash 32-bit words in int64 with constants of C. Wellons' hash prospector (lowbias32); no product exceeds 2^63."""
-    words = ((words ^ (words >> 16)) * 0x21F0AAAD) & 0xFFFFFFFF
-    words = ((words ^ (words >> 15)) * 0x735A2D97) & 0xFFFFFFFF
-    return words ^ (words >> 15)
-
-
-@dataclass
-class Erasure:
-    """One black rectangle (arXiv:1708.04896), drawn as in albumentations."""
-
-    step: Erasing
-    image_size: int
-
-    def draw(self, count: int, generator: Generator) -> Tensor:
-        """Return (count, 4): left, top, right, bottom; an empty rectangle if the step is not applied."""
-        (small, large), (narrow, wide) = self.step.scale, self.step.ratio
-        area = uniform(generator, count, (small, min(large, narrow, 1 / wide)))  # share of the square image
-        ratio = torch.rand(count, generator=generator) * (wide - narrow) + narrow
-        sides = torch.stack([(area * ratio).sqrt_(), (area / ratio).sqrt_()], dim=1).mul_(self.image_size).round_()
-        sides.clamp_(max=self.image_size)
-        start = torch.stack([whole(generator, self.image_size - sides[:, side] + 1) for side in range(2)], dim=1)
-        sides *= happens(generator, count, self.step.p)[:, None]
-        return torch.cat([start, start + sides], dim=1)
-
-    def apply(self, images: Tensor, drawn: Tensor, _host: Tensor) -> Tensor:
-        """Black out the rectangles of images (B, C, S, S)."""
-        axis = torch.arange(self.image_size, device=images.device)
-        columns = (axis >= drawn[:, 0, None]) & (axis < drawn[:, 2, None])
-        rows = (axis >= drawn[:, 1, None]) & (axis < drawn[:, 3, None])
-        inside = rows[:, None, :, None] & columns[:, None, None, :]
-        return images.float().masked_fill_(inside, 0)

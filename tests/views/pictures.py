@@ -5,12 +5,12 @@ from torch import Tensor
 
 from fkt.data.meta import Meta
 from fkt.data.store import Split
-from fkt.params.augment import BATCHED, Transform
+from fkt.params.augment import BATCHED, Foreign, Transform
 
 
 def step(name: str, p: float = 1.0, **arguments: object) -> Transform:
     """Return one step, checked like params.yaml."""
-    return BATCHED[name](name=name, p=p, **arguments)
+    return BATCHED.get(name, Foreign)(name=name, p=p, **arguments)
 
 
 def meta(size: int, channels: int, mean: float = 0.0, std: float = 1.0, num_classes: int = 3) -> Meta:
@@ -66,8 +66,6 @@ PIPELINES: dict[str, list[Transform]] = {
     "ToGray": [step("ToGray", 0.4)],
     "GaussianBlur": [step("GaussianBlur", 0.7, sigma_limit=[0.1, 2.5])],
     "Solarize": [step("Solarize", 0.6, threshold_range=[0.3, 0.9])],
-    "GaussNoise": [step("GaussNoise", 0.7, std_range=[0.05, 0.2])],
-    "Erasing": [step("Erasing", 0.7, scale=[0.05, 0.3], ratio=[0.4, 2.5])],
     "SimCLR": SIMCLR,
     "two that interpolate": [
         step("VerticalFlip", 0.5),

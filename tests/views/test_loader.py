@@ -20,7 +20,7 @@ from tests.views.pictures import PIPELINES, fake_split, step
 LABELLED = torch.tensor([1, 4, 8, 13, 20])
 SSL_LABELLED = torch.tensor([4, 13])
 NONE = torch.tensor([], dtype=torch.long)
-STEPS = [*PIPELINES["RandomResizedCrop"], *PIPELINES["GaussNoise"]]
+STEPS = [*PIPELINES["RandomResizedCrop"], *PIPELINES["Solarize"]]
 ENGINES = ("batched", "albumentations")
 ROOT = Path(__file__).resolve().parents[2]
 
