@@ -20,6 +20,8 @@ repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, dvc repro,
 	@# The report stage prints the table; where it had nothing to do, it is shown from the file.
 	@[ metrics/report.md -nt $(VENV)/.started ] || \
 	awk '/^\|/ {print; table = 1; next} table {exit}' metrics/report.md
+	@git diff --quiet -- dvc.lock metrics || \
+	echo "next: read metrics/report.md, and commit the results, so that 'dvc metrics diff' compares with them"
 
 test: $(VENV)/.test check ## Check, then run the tests that are not slow
 	@$(BIN)/python -m pytest -q

@@ -1,4 +1,4 @@
-"""The example of a method in README.md is two classes and two rows, and trains in both ways."""
+"""The example of a method in CONTRIBUTING.md is two classes and two rows, and trains in both ways."""
 
 import json
 import re
@@ -18,8 +18,8 @@ def insert(path: Path, before: str, text: str) -> None:
 
 
 def add_method(root: Path) -> None:
-    """Do what README.md says: a section with its row, and a method with its row."""
-    section, method = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """Do what CONTRIBUTING.md says: a section with its row, and a method with its row."""
+    section, method = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
     assert sum(bool(line.strip()) for line in (section + method).splitlines()) <= 25
     insert(root / "fkt/params/methods.py", "SECTIONS: dict", section + "\n\n")
     insert(root / "fkt/params/methods.py", '    "vicreg":', '    "uniformity": UniformityParams,\n')
