@@ -1,15 +1,18 @@
 """Stage plan: check params.yaml as a whole, and decide which networks are trained.
 
-Every other stage depends on a file that this one writes: a mistake in params.yaml stops DVC here, before it has deleted
-an output. Usage: python -m stages.plan
+Every other stage depends on a file that this one writes: a mistake in params.yaml stops DVC here, before a stage runs.
+Usage: python -m stages.plan
 """
 
 from fkt.check import load_checked
 from fkt.core.arms import NETWORKS, PRETRAINED, chain
-from fkt.core.errors import reported
+from fkt.core.errors import ParamsError, reported
 from fkt.core.files import write_text
 from fkt.core.runs import PLAN, plan_path
 from fkt.params import Params
+
+# 'dvc exp run' removes outputs of stages that the new 'seeds', 'modes' and 'dataset' do not name before it runs any stage.
+REMEDY = "Correct it and run again. Outputs that DVC has removed from the workspace come back from its cache."
 
 
 def main(params: Params) -> None:
@@ -24,4 +27,7 @@ def main(params: Params) -> None:
 
 if __name__ == "__main__":
     with reported():
-        main(load_checked())
+        try:
+            main(load_checked())
+        except ParamsError as error:
+            raise ParamsError(f"{error}\n{REMEDY}") from error
