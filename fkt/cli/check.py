@@ -16,4 +16,5 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 def run(_arguments: argparse.Namespace) -> None:
     """Print one line where params.yaml is right; raise ParamsError with a line for each mistake where it is not."""
     params = load_checked()
-    print(f"{PARAMS_FILE}: ok ({params.dataset}, {len(params.modes)} modes, {len(params.seeds)} seeds)")
+    seeds = ", ".join(map(str, params.seeds))
+    print(f"{PARAMS_FILE}: ok (dataset {params.dataset}; modes {', '.join(params.modes)}; seeds {seeds})")
