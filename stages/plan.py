@@ -11,7 +11,7 @@ from fkt.core.files import write_text
 from fkt.core.runs import PLAN, plan_path
 from fkt.params import Params
 
-# 'dvc exp run' removes outputs of stages that the new 'seeds', 'modes' and 'dataset' do not name before it runs any stage.
+# Before any stage, 'dvc exp run' removes outputs of stages that the new seeds, modes and dataset do not name.
 REMEDY = "Correct it and run again. Outputs that DVC has removed from the workspace come back from its cache."
 
 
