@@ -13,7 +13,8 @@ from fkt.report import page
 from fkt.report.arms import read_results
 from fkt.report.figures import draw_accuracy, draw_confusion, draw_curves
 from fkt.report.maps_figure import draw_maps
-from fkt.report.summary import compare_arms, confusion_rows, cost_rows, curve_rows, summarize
+from fkt.report.summary import compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
+from fkt.report.verdict import decide
 
 
 def main(params: Params) -> None:
@@ -21,9 +22,11 @@ def main(params: Params) -> None:
     remove_other_results(params.modes, params.seeds, params.transfer.datasets)
     results = read_results(params)
     arms, classes = results.arms, results.meta["classes"]
-    comparisons = compare_arms(arms, params.report)
-    report = page.render(params, results, comparisons)
-    write_text(METRICS / "summary.json", json.dumps(summarize(results, comparisons), indent=2) + "\n")
+    contrasts, others = compare_arms(arms, params.report)
+    decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=())
+    report = page.render(params, results, decisions, others)
+    for name, numbers in (("validation", validation(arms)), ("summary", summarize(results, [*contrasts, *others]))):
+        write_text(METRICS / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
     write_text(METRICS / "report.md", report.text)
 
     curves, confusion = curve_rows(arms), confusion_rows(arms, classes)

@@ -4,11 +4,22 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fkt.params.base import Count, Fraction, NonNegative, Positive, Section, not_twice
+from fkt.core.arms import ARMS
+from fkt.params.base import Count, Fraction, NonNegative, Positive, Section, distinct, not_twice
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
 Width = Annotated[int, Field(ge=16)]
+
+
+def _two_arms(contrast: str) -> str:
+    first, _, second = contrast.partition(" - ")
+    if first not in ARMS or second not in ARMS or first == second:
+        raise ValueError(f"write two different arms as 'functional - supervised'; the arms are {', '.join(ARMS)}")
+    return contrast
+
+
+Contrast = Annotated[str, AfterValidator(_two_arms)]
 
 
 class Prepare(Section):
@@ -135,7 +146,16 @@ class Cam(Section):
 class Report(Section):
     """How the runs are summarized."""
 
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    """Resamples of test images and seeds for each interval."""
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa", "auroc"]
+    """The score that arms are compared by."""
+    contrasts: Annotated[list[Contrast], AfterValidator(distinct)]
+    """The comparisons that the verdict is about, as ``arm - arm``; those whose arms are not trained are left out."""
+    margin: Positive
+    """Smallest difference that matters, in points (hundredths of the metric)."""
     confidence: Fraction
-    """Level of the intervals; 1 - confidence is the level of the tests."""
+    """Level of the intervals of all contrasts together."""
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The contrasts as (first arm, second arm)."""
+        return [(first, second) for first, _, second in (contrast.partition(" - ") for contrast in self.contrasts)]

@@ -35,18 +35,18 @@ class Arm:
     """(N,) identities of the test images."""
     labels: NDArray[np.int64]
     """(N,) true classes."""
-    predicted: NDArray[np.int64]
-    """(S, N) most probable class, for each seed."""
+    probabilities: NDArray[np.float32]
+    """(S, N, K) for each seed."""
     costs: list[list[dict[str, Any]]]
     """For each seed, the cost of each training stage, in the order of training."""
     curves: pd.DataFrame
     """Learning curves with mode, seed and stage. Image passes count from the start of the arm's first training run."""
 
     @property
-    def correct(self) -> NDArray[np.bool_]:
-        """(S, N) whether each test image is classified correctly, for each seed."""
-        correct: NDArray[np.bool_] = self.predicted == self.labels
-        return correct
+    def predicted(self) -> NDArray[np.int64]:
+        """(S, N) most probable class, for each seed."""
+        predicted: NDArray[np.int64] = self.probabilities.argmax(axis=2)
+        return predicted
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -165,7 +165,7 @@ def _read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
         results=[_read_json(run.results, stage) for run in runs],
         ids=first["ids"],
         labels=first["labels"],
-        predicted=np.stack([prediction["probabilities"].argmax(axis=1) for prediction in predictions]),
+        probabilities=np.stack([prediction["probabilities"] for prediction in predictions]),
         costs=[[_read_cost(part) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
     )

@@ -1,6 +1,5 @@
 """metrics/report.md: computes the numbers of the page; its sentences are in templates/report.md.j2."""
 
-import itertools
 import re
 import statistics
 import textwrap
@@ -14,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fkt.core.arms import NETWORKS, PRETRAINED
 from fkt.params import Params
 from fkt.report.arms import Arm, Results
-from fkt.report.statistics import Comparison, adjusted, significant, smallest_p
+from fkt.report.statistics import MIN_SEEDS, Comparison
 from fkt.report.summary import Cost, cost, score, spread
 from fkt.report.tables import PLUS_MINUS, markdown_table, p_value, percent, scaled
+from fkt.report.verdict import Decision, advice
 
 FOLDER = Path(__file__).parent / "templates"
 LINE_WIDTH = 100
@@ -39,7 +39,7 @@ class Page:
     """The whole page as Markdown."""
 
 
-def render(params: Params, results: Results, comparisons: Sequence[Comparison]) -> Page:
+def render(params: Params, results: Results, decisions: Sequence[Decision], others: Sequence[Comparison]) -> Page:
     """Return the report as text."""
     environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
         loader=FileSystemLoader(FOLDER),
@@ -50,11 +50,10 @@ def render(params: Params, results: Results, comparisons: Sequence[Comparison]) 
     environment.filters |= {
         "md": escape,
         "points": _points,
-        "p": lambda p: f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}",
         "thousands": "{:,.0f}".format,
     }
     environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS}
-    module = environment.get_template("report.md.j2").make_module(content(params, results, comparisons))
+    module = environment.get_template("report.md.j2").make_module(content(params, results, decisions, others))
     headline = "\n".join(map(_wrapped, _joined(vars(module)["headline"]).split("\n")))
     return Page(vars(module)["title"], headline, _joined(str(module)) + "\n")
 
@@ -64,7 +63,9 @@ def escape(text: object) -> str:
     return re.sub(r"([\\`*_\[\]|]|<(?! ))", r"\\\1", " ".join(str(text).split()))
 
 
-def content(params: Params, results: Results, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def content(
+    params: Params, results: Results, decisions: Sequence[Decision], others: Sequence[Comparison]
+) -> dict[str, Any]:
     """Return the numbers and tables of the page."""
     arms, counts = results.arms, results.meta["counts"]
     costs = {arm.mode: cost(arm) for arm in arms}
@@ -72,7 +73,6 @@ def content(params: Params, results: Results, comparisons: Sequence[Comparison])
     by_passes = sorted(costs, key=lambda mode: costs[mode].image_passes)
     least, most = ((mode, costs[mode].image_passes) for mode in (by_passes[0], by_passes[-1]))
     named = {arm.mode: arm.results for arm in arms}
-    level = 1 - params.report.confidence
     return {
         "params": params.model_dump(),
         "arms": {arm.mode: NETWORKS[arm.mode].about for arm in arms},
@@ -80,10 +80,12 @@ def content(params: Params, results: Results, comparisons: Sequence[Comparison])
         "image_size": results.meta["image_size"],
         "images": {split: sum(counts[split]) for split in ("train", "val", "test")},
         "num_labelled": sum(map(params.labels.count, counts["train"])),
-        "comparisons": _comparisons(comparisons, params.report.confidence),
-        "level": f"{level:.2g}",
-        "smallest_p": f"{smallest_p(len(params.seeds)):.2g}",
-        "needed_seeds": next(count for count in itertools.count(1) if smallest_p(count) < level),
+        "advice": advice(decisions),
+        "decisions": decisions,
+        "contrasts": [_cells(decision.comparison) for decision in decisions],
+        "others": [_cells(found) for found in others],
+        "min_seeds": MIN_SEEDS,
+        "metric": params.report.metric.replace("_", " "),
         "unequal": (most, least) if most[1] > UNEQUAL * least[1] else None,
         "scores": [[*row, str(len(params.seeds))] for row in _score_rows(named, "accuracy", "precision", "recall")],
         "other_scores": _score_rows(
@@ -116,22 +118,11 @@ def _wrapped(line: str) -> str:
     return line if line.startswith("|") else textwrap.fill(line, LINE_WIDTH, subsequent_indent=indent)
 
 
-def _comparisons(comparisons: Sequence[Comparison], confidence: float) -> list[dict[str, Any]]:
-    """Return each comparison such that the center of its interval favors the first of the two arms."""
-    rows = []
-    decided = significant(comparisons, confidence)
-    for found, (p_both, p_images), is_significant in zip(comparisons, adjusted(comparisons), decided, strict=True):
-        sign = -1 if found.low + found.high < 0 else 1
-        first, second = (found.name_a, found.name_b)[::sign]
-        low, high = sorted((sign * found.low, sign * found.high))
-        cells = [f"{found.name_a} - {found.name_b}", _points(found.difference, "+")]
-        cells.append(f"{_points(found.low, '+')} to {_points(found.high, '+')}")
-        cells += map(p_value, (found.p_both, p_both, found.p_images, p_images, found.p_seeds))
-        rows.append(
-            {"first": first, "second": second, "difference": sign * found.difference, "low": low, "high": high}
-            | {"p_both": p_both, "p_images": p_images, "is_significant": is_significant, "cells": cells}
-        )
-    return rows
+def _cells(found: Comparison) -> list[str]:
+    """Return a comparison as a row of a table."""
+    interval = f"{_points(found.low, '+')} to {_points(found.high, '+')}"
+    seeds = f"{min(found.by_seed) * 100:+.1f} ... {max(found.by_seed) * 100:+.1f}"
+    return [f"{found.name_a} - {found.name_b}", _points(found.difference, "+"), interval, p_value(found.p), seeds]
 
 
 def _losses(arms: Sequence[Arm]) -> list[list[str]]:

@@ -8,15 +8,16 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fkt.core.arms import ARMS, PRETRAINED
 from fkt.params import Report
 from fkt.report.arms import Arm, Results
-from fkt.report.statistics import Comparison, compare
+from fkt.report.scores import contributions
+from fkt.report.statistics import Comparison, Level, compare
 
 SCORES = {
     "accuracy": "accuracy",
@@ -38,7 +39,6 @@ P_DIGITS = 3
 """Significant digits of a p-value; with decimals, a small one would become 0."""
 TRANSFER = "transfer_"
 """Prefix of the summary's sections about other datasets."""
-BOOTSTRAP_SEED = 0
 CURVE_COLUMNS = (
     "mode", "seed", "stage", "passes", "val_accuracy", "val_loss", "loss", "ce", "ssl", "weight_ce", "weight_ssl",
     "grad_cosine", "grad_norm_ratio", "pseudo", "feature_std", "learning_rate",
@@ -111,14 +111,33 @@ def cost(arm: Arm) -> Cost:
     )
 
 
-def compare_arms(arms: Sequence[Arm], report: Report) -> list[Comparison]:
-    """Compare every two arms on the same test images and seeds. A difference is the later arm minus the earlier."""
-    ordered = sorted(arms, key=lambda arm: -ARMS.index(arm.mode))
-    compared = partial(compare, samples=report.bootstrap_samples, confidence=report.confidence, seed=BOOTSTRAP_SEED)
-    return [
-        compared(later.mode, earlier.mode, later.correct, earlier.correct)
-        for later, earlier in itertools.combinations(ordered, 2)
+def compare_arms(arms: Sequence[Arm], report: Report) -> tuple[list[Comparison], list[Comparison]]:
+    """Compare arms on the same test images and seeds. Returns the contrasts of params.yaml, and all other pairs.
+
+    The intervals of the contrasts share one level. Each other pair, the later arm minus the earlier, has its own.
+    """
+    values = {
+        arm.mode: np.stack([contributions(report.metric, arm.labels, one) for one in arm.probabilities]) for arm in arms
+    }
+    primary = [pair for pair in report.pairs if set(pair) <= set(values)]
+    ordered = sorted(values, key=lambda mode: -ARMS.index(mode))
+    others = [pair for pair in itertools.combinations(ordered, 2) if not {pair, pair[::-1]} & set(primary)]
+    found = [
+        compare(a, b, values[a], values[b], Level(report.confidence, contrasts))
+        for pairs, contrasts in ((primary, len(primary)), (others, 1))
+        for a, b in pairs
     ]
+    return found[: len(primary)], found[len(primary) :]
+
+
+def validation(arms: Sequence[Arm]) -> dict[str, dict[str, float]]:
+    """Return the content of metrics/validation.json, by which settings are chosen. It is not rounded."""
+    scores = {arm.mode: spread(arm.kept_val_accuracy) for arm in arms}
+    return {
+        mode: {"val_accuracy": found.mean} | ({} if found.std is None else {"val_accuracy_std": found.std})
+        for mode, found in scores.items()
+        if found is not None
+    }
 
 
 def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, dict[str, float]]:
@@ -129,11 +148,8 @@ def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, 
     """
     summary = {}
     for arm in results.arms:
-        spent, kept = cost(arm), spread(arm.kept_val_accuracy)
+        spent = cost(arm)
         summary[arm.mode] = _scores(arm.results)
-        if kept is not None:  # not rounded: settings are chosen by the validation accuracy
-            summary[arm.mode] |= {"val_accuracy": kept.mean}
-            summary[arm.mode] |= {} if kept.std is None else {"val_accuracy_std": kept.std}
         summary[arm.mode] |= {
             "seeds": len(arm.seeds),
             "image_passes": round(spent.image_passes),
@@ -142,12 +158,11 @@ def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, 
     if results.pretrained:
         summary[PRETRAINED] = _scores(results.pretrained) | {"seeds": len(results.pretrained)}
     for found in comparisons:
-        differences = {"difference": found.difference, "low": found.low, "high": found.high}
-        # Without Holm's adjustment: it depends on all comparisons, so a change of one arm would change other rows.
-        p_values = {"p_both": found.p_both, "p_images": found.p_images, "p_seeds": found.p_seeds}
+        numbers = {"difference": found.difference, "low": found.low, "high": found.high}
+        numbers |= {f"std_{name}": value for name, value in found.spread._asdict().items()}
         summary[f"{found.name_a}_minus_{found.name_b}"] = {
-            name: round(value, DIGITS) for name, value in differences.items() if math.isfinite(value)
-        } | {name: float(f"{p:.{P_DIGITS}g}") for name, p in p_values.items() if math.isfinite(p)}
+            name: round(value, DIGITS) for name, value in numbers.items()
+        } | {"p": float(f"{found.p:.{P_DIGITS}g}"), "images": len(results.arms[0].labels)}
     for dataset, scores in results.transfers.items():
         summary[f"{TRANSFER}{dataset}"] = _scores(scores) | {"seeds": len(scores)}
     return summary

@@ -13,7 +13,7 @@ from fkt.params import PARAMS_FILE, parse_params
 from fkt.presets import flat, nested
 from fkt.sweeps.spec import Cell, Settings
 
-SUMMARY = METRICS / "summary.json"
+RESULTS = (METRICS / "summary.json", METRICS / "validation.json")
 FINISHED, FAILED = "success", "failed"
 STATES = (FAILED, "queued", "running", FINISHED)
 WORDS = ("null", "true", "false", "nan", "inf")
@@ -30,7 +30,7 @@ class Experiment:
     """Commit of its results."""
     params: Settings
     summary: dict[str, dict[str, float]]
-    """Content of metrics/summary.json; empty until it has finished."""
+    """Content of metrics/summary.json and validation.json; empty until it has finished."""
 
     def differences(self, wanted: Settings) -> str:
         """Return the wanted parameters that the experiment does not have; empty if it has all of them."""
@@ -93,7 +93,8 @@ def _experiment(entry: dict[str, Any]) -> Experiment:
     shown = entry["revs"][0]
     state = entry["executor"]["state"] if entry["executor"] else FINISHED
     files = {**shown["data"]["params"], **shown["data"]["metrics"]} if shown["data"] else {}
-    params, summary = (files.get(path.as_posix(), {}).get("data", {}) for path in (PARAMS_FILE, SUMMARY))
+    params, scores, validation = (files.get(path.as_posix(), {}).get("data", {}) for path in (PARAMS_FILE, *RESULTS))
+    summary = {name: section | validation.get(name, {}) for name, section in scores.items()}
     if state != FINISHED or not summary:
         state, summary = FAILED if state == FINISHED else state, {}
     return Experiment(entry["name"], state, shown["rev"], dict(flat(params)), summary)

@@ -1,12 +1,18 @@
 """The ``fkt`` command: its help, and the form of its errors."""
 
+import json
+import math
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from fkt.cli.main import main
+from tests.conftest import ROOT
 
 
 def test_help_lists_every_command_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,7 +20,7 @@ def test_help_lists_every_command_with_a_sentence(capsys: pytest.CaptureFixture[
         main(["--help"])
     printed = capsys.readouterr().out
     assert stopped.value.code == 0
-    for command in ("check", "preset", "sweep", "gather", "predict"):
+    for command in ("check", "preset", "sweep", "gather", "power", "predict"):
         (line,) = [line.split() for line in printed.splitlines() if line.split()[:1] == [command]]
         assert len(line) > 4, command
 
@@ -28,3 +34,27 @@ def test_a_mistake_is_one_message_without_a_traceback(tmp_path: Path) -> None:
 def test_the_command_starts_without_torch_and_pandas() -> None:
     code = "import fkt.cli.main, sys; assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_power_is_computed_from_given_spreads_or_from_the_last_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    with pytest.raises(SystemExit, match="error: metrics/summary.json has none of functional - supervised, .*; run"):
+        main(["power"])
+    main(["power", "--spread", "2", "0", "30", "--images", "1000000"])
+    given = capsys.readouterr().out
+    assert "given: 1,000,000 test images; spread between seeds / between images / rest: 2.0 / 0.0 / 30.0" in given
+    section = {"std_seeds": 0.02, "std_images": 0.0, "std_rest": 0.3, "images": 1_000_000}
+    Path("metrics").mkdir()
+    Path("metrics/summary.json").write_text(json.dumps({"functional_minus_supervised": section}))
+    main(["power"])
+    found = capsys.readouterr().out
+    assert found.splitlines()[1:] == given.splitlines()[1:] and found.startswith("functional - supervised: 1,000,000")
+    # Two contrasts at 95 % together: a paired t-test at 2.5 %, 80 % power, effect of one standard deviation.
+    seeds = int(re.search(r"  2 points: (\d+) seeds", found)[1])
+    powers = [stats.nct.sf(stats.t.ppf(1 - 0.0125, n - 1), n - 1, math.sqrt(n)) for n in (seeds - 1, seeds)]
+    assert powers[0] < 0.82 and powers[1] > 0.78
+    with pytest.raises(SystemExit, match="--images must be at least 1"):
+        main(["power", "--spread", "2", "0", "30"])

@@ -50,7 +50,11 @@ NUMBERS = [
     ("joint.schedule.warmup_fraction", 1.0, "joint.schedule.warmup_fraction: 1.0 is out of range; give less than 1"),
     ("joint.gradnorm.alpha", -0.5, "joint.gradnorm.alpha: -0.5 is out of range; give at least 0"),
     ("joint.gradnorm.learning_rate", 0.0, "joint.gradnorm.learning_rate: 0.0 is out of range; give more than 0"),
-    ("report.bootstrap_samples", 3, "report.bootstrap_samples: 3 is out of range; give at least 100"),
+    (
+        "report.contrasts",
+        ["a - b"],
+        "report.contrasts[0]: 'a - b': write two different arms as 'functional - supervised'",
+    ),
     ("distill.clusters", 1, "distill.clusters: 1 is out of range; give at least 2"),
     ("distill.teacher_width", 8, "distill.teacher_width: 8 is out of range; give at least 16"),
     ("distill.teacher_share", 1.0, "distill.teacher_share: 1.0 is out of range; give less than 1"),

@@ -38,7 +38,7 @@ def test_the_summary_has_two_levels_of_numbers(params: Params) -> None:
     difference = summary["functional_minus_representational"]
     assert difference["difference"] == pytest.approx(gap, abs=2e-5)
     assert difference["low"] < difference["difference"] < difference["high"]
-    assert 0 < difference["p_images"] <= 1
+    assert 0 < difference["p"] <= 1 and {"std_seeds", "std_images", "std_rest"} < set(difference)
     assert {"functional_minus_supervised", "representational_minus_supervised"} < set(summary)
     assert summary[PRETRAINED]["knn_accuracy"] == pytest.approx(0.62)
 
@@ -46,7 +46,8 @@ def test_the_summary_has_two_levels_of_numbers(params: Params) -> None:
 @pytest.mark.usefixtures("numbers_only")
 def test_validation_accuracy_is_that_of_the_kept_step_and_is_not_rounded(params: Params) -> None:
     main(params)
-    summary = _summary()
+    summary = json.loads(Path("metrics/validation.json").read_text())
+    assert list(summary) == params.arms
     for mode in params.arms:
         values = []
         for seed in params.seeds:
@@ -137,11 +138,23 @@ def test_seeds_and_modes_that_are_not_in_params_are_left_out(params: Params) -> 
     assert summary["supervised"]["accuracy"] == pytest.approx((first + third) / 2, abs=1e-5)
 
 
-def test_every_later_arm_is_compared_with_every_earlier_arm(all_params: Params, results: Results) -> None:
-    for arms in (results.arms, results.arms[::-1]):
-        found = [(pair.name_a, pair.name_b) for pair in compare_arms(arms, all_params.report)]
-        assert sorted(found) == sorted((later, earlier) for n, later in enumerate(ARMS) for earlier in ARMS[:n])
-        assert found[0][0] == "functional" and len(found) == 10
+def test_declared_contrasts_share_a_level_and_all_other_pairs_are_exploratory(
+    all_params: Params, results: Results
+) -> None:
+    report = all_params.report.model_copy(update={"contrasts": ["supervised - frozen", "functional - supervised"]})
+    primary, others = compare_arms(results.arms, report)
+    assert [(pair.name_a, pair.name_b) for pair in primary] == report.pairs
+    found = {(pair.name_a, pair.name_b) for pair in others}
+    assert found == {(a, b) for n, a in enumerate(ARMS) for b in ARMS[:n]} - {("frozen", "supervised"), report.pairs[1]}
+    alone, _ = compare_arms(results.arms, report.model_copy(update={"contrasts": ["functional - supervised"]}))
+    assert alone[0].high < primary[1].high and alone[0].difference == primary[1].difference
+    assert compare_arms(results.arms[:1], report) == ([], [])
+    for metric in ("macro_f1", "balanced_accuracy"):
+        (pair,), _ = compare_arms(
+            results.arms, all_params.report.model_copy(update={"metric": metric, "contrasts": ["functional - frozen"]})
+        )
+        scores = [[one[metric] for one in arm.results] for arm in results.arms if arm.mode in ("frozen", "functional")]
+        assert pair.difference == pytest.approx(abs(statistics.mean(scores[0]) - statistics.mean(scores[1])))
 
 
 def test_a_mean_over_seeds_needs_a_number_for_every_seed() -> None:
@@ -165,12 +178,12 @@ def test_the_plot_data_have_every_point_and_every_image(results: Results) -> Non
     for arm in results.arms:
         own = cells[cells["mode"] == arm.mode]
         assert own["images"].sum() == 2 * 90 and own["actual"].tolist()[:4] == names
-        assert own.loc[own["actual"] == own["predicted"], "images"].sum() == arm.correct.sum()
+        assert own.loc[own["actual"] == own["predicted"], "images"].sum() == (arm.predicted == arm.labels).sum()
     assert (cells.groupby(["mode", "actual"])["share"].sum() - 1).abs().max() < 1e-4
 
 
 def test_all_outputs_have_the_same_bytes_twice(params: Params) -> None:
-    names = ["summary.json", "report.md", "curves.csv", "confusion.csv", "costs.csv"]
+    names = ["summary.json", "validation.json", "report.md", "curves.csv", "confusion.csv", "costs.csv"]
     names += [f"figures/{name}.png" for name in ("accuracy", "curves", "confusion", "maps")]
     main(params)
     first = {name: (Path("metrics") / name).read_bytes() for name in names}

@@ -17,7 +17,6 @@ SMALL: dict[str, Any] = {
     "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
     "cam": {"images": 2, "candidates": 8},
-    "report": {"bootstrap_samples": 100},
 }
 
 
