@@ -91,7 +91,7 @@ def test_each_contrast_has_a_sentence_with_its_interval(conclusion) -> None:
     assert "- functional is worse than supervised: -3.10 points (95 % interval: -5.00 to -1.20)." in conclusion(
         _found(*WORSE)
     )
-    equal = "do not differ by a margin that matters (1 points): +0.20 points (95 % interval: -0.40 to +0.80)."
+    equal = "do not differ by a margin that matters (1 point): +0.20 points (95 % interval: -0.40 to +0.80)."
     assert equal in conclusion(_found(*EQUAL))
     undecided = conclusion(_found(*OPEN))
     assert "- functional and supervised: undecided. The difference is +1.50 points" in undecided
