@@ -85,7 +85,7 @@ RULES: dict[type[Section], dict[str, Rule]] = {
         "projector_size": lambda scale, _: min(256, scale.features),
         "predictor_hidden": _byol_hidden,
     },  # and Cross
-    TriBYOLParams: {  # the paper's ResNet-50 has them, which is less than BYOL's, and so no other network gets less
+    TriBYOLParams: {  # those of the paper for ResNet-50, for every network
         "projector_hidden": lambda *_: 512,
         "projector_size": lambda *_: 128,
         "predictor_hidden": lambda *_: 512,
