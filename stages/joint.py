@@ -35,11 +35,12 @@ def main(run: Run, params: Params) -> None:
         labelled=session.labelled,
         images=None if classify_views else images,
     )
+    ce_passes = (0 if method.whole_views else method.num_views) if classify_views else 1
     length = ssl_length(
         params.joint,
         params.budget,
         num_images=len(split),
-        passes_per_image=method.online_passes + (not classify_views),
+        passes_per_image=method.online_passes + ce_passes,
         passes=params.budget.passes,
         target_passes=method.target_passes,
     )

@@ -2,8 +2,18 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
+AUTO = "auto"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -15,6 +25,22 @@ Size = Annotated[int, Field(ge=2)]
 T = TypeVar("T")
 FalseNegatives = Literal["keep", "eliminate"]
 """Whether images known to be of the anchor's class stay among its negatives."""
+
+
+def _number_or_auto(value: object, number: ValidatorFunctionWrapHandler) -> object:
+    if value == AUTO:
+        return value
+    try:
+        return number(value)
+    except ValidationError as error:
+        kind = error.errors()[0]["type"]
+        if kind in ("int_type", "int_from_float", "float_type"):
+            raise PydanticCustomError(f"{kind.partition('_')[0]}_or_auto", "give a number or auto") from error
+        raise
+
+
+OrAuto = Annotated[T, WrapValidator(_number_or_auto), PlainSerializer(lambda value: value)]
+"""A number, or ``auto``, which resolve (fkt/params/sizes.py) replaces before a method reads the number."""
 
 
 class Section(BaseModel):

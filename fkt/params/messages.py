@@ -25,6 +25,8 @@ _WANTED = {
     "float_type": "a number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "float_or_auto": "a number or auto",
+    "int_or_auto": "a whole number or auto",
     "list_type": "a list: each item on its own line, after '- '",
     "model_type": "a section: its keys on the lines below, indented",
     "model_attributes_type": "a section: its keys on the lines below, indented",

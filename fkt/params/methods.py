@@ -1,20 +1,21 @@
 """The params.yaml section of every self-supervised method, and the table that names them.
 
-This file imports no torch, so that params.yaml is checked completely and fast. fkt/ssl/methods.py has the classes.
+This file imports no torch, so that params.yaml is checked completely and fast. fkt/ssl/methods.py has the classes, and
+fkt/params/sizes.py what ``auto`` means for each size.
 """
 
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fkt.params.base import Count, FalseNegatives, NonNegative, Positive, Probability, Section, Size
+from fkt.params.base import Count, FalseNegatives, NonNegative, OrAuto, Positive, Probability, Section, Size
 
 TauSchedule = Literal["constant", "cosine"]
 Natural = Annotated[int, Field(ge=0)]
 
 
 class MethodParams(Section):
-    """Base of all sections of methods."""
+    """Base of all sections of methods. A number of the type ``OrAuto`` needs a rule in fkt/params/sizes.py."""
 
     without_labels: ClassVar[str] = ""
     """What to set if there are no labels, for sections whose uses_labels can be true; ``{method}`` is the method."""
@@ -28,9 +29,9 @@ class MethodParams(Section):
 class ProjectorParams(MethodParams):
     """A projector on top of the backbone."""
 
-    projector_hidden: Count
+    projector_hidden: OrAuto[Count]
     """Width of the hidden layers of the projector."""
-    projector_size: Size
+    projector_size: OrAuto[Size]
     """D, the size of a projection, and of a prediction or a prototype if the method has them."""
 
 
@@ -58,7 +59,7 @@ class SimCLRParams(ContrastiveParams):
 class MoCoParams(SimCLRParams):
     """MoCo v2 (arXiv:2003.04297)."""
 
-    queue_size: Count
+    queue_size: OrAuto[Count]
     """K, the maximum number of keys in the queue. It is reduced to the number of training images outside a batch."""
     tau: Probability
     """Share of its own weights that the key network keeps in a step; m in the paper."""
@@ -80,7 +81,7 @@ class SupConParams(ContrastiveParams):
 class PredictorParams(ProjectorParams):
     """A projector and a predictor."""
 
-    predictor_hidden: Count
+    predictor_hidden: OrAuto[Count]
     """Width of the hidden layer of the predictor. SimSiam's paper uses a bottleneck: ``projector_size`` / 4."""
 
 
@@ -119,7 +120,7 @@ class CrossParams(BYOLParams):
 class SwAVParams(ProjectorParams):
     """SwAV (arXiv:2006.09882)."""
 
-    prototypes: Size
+    prototypes: OrAuto[Size]
     """K, several per class. A batch, with its queue, must have at least K images to use all prototypes."""
     temperature: Positive
     """The scores that predict a code are divided by it."""
@@ -129,7 +130,7 @@ class SwAVParams(ProjectorParams):
     """Iterations that balance the codes of a batch."""
     frozen_share: Probability
     """The prototypes do not move in this share of the run, at its start."""
-    queue_size: Natural
+    queue_size: OrAuto[Natural]
     """Number of earlier projections of each view that are balanced with a batch; 0 = no queue."""
     queue_start: Probability
     """Share of the run after which the queue is used."""
@@ -138,14 +139,17 @@ class SwAVParams(ProjectorParams):
 class BarlowTwinsParams(ProjectorParams):
     """Barlow Twins (arXiv:2103.03230)."""
 
-    redundancy_weight: NonNegative
-    """lambda, the weight of the D (D - 1) terms off the diagonal; the diagonal has D terms."""
-    loss_scale: Positive
-    """The loss, which starts near D, is multiplied by it; 1 is the paper's loss."""
+    redundancy_weight: OrAuto[NonNegative]
+    """lambda, the weight of the D (D - 1) terms off the diagonal; the diagonal has D terms. auto: 0.0051 as in the
+    paper, or 2.56 / D if that is more, so that both sums keep their ratio if D is small."""
+    loss_scale: OrAuto[Positive]
+    """The loss, which starts near D, is multiplied by it; 1 is the paper's loss. auto: 3.2 / D, so that it starts near
+    3 for every D, like cross-entropy."""
 
 
 class VICRegParams(ProjectorParams):
-    """VICReg (arXiv:2105.04906)."""
+    """VICReg (arXiv:2105.04906). The terms are means over dimensions or divided by D, so no weight follows D: 25, 25
+    and 1 are published for 8192 dimensions and, by solo-learn, for 2048."""
 
     invariance_weight: NonNegative
     """lambda, the weight of the distance between the two views of an image."""
@@ -158,11 +162,11 @@ class VICRegParams(ProjectorParams):
 class PirlParams(MethodParams):
     """PIRL (arXiv:1912.01991) with rotations."""
 
-    embedding_size: Size
+    embedding_size: OrAuto[Size]
     """Size of an embedding and of a row of the memory bank."""
     temperature: Positive
     """The cosine similarities are divided by it."""
-    num_negatives: Count
+    num_negatives: OrAuto[Count]
     """Rows of other images that are drawn from the bank for each image and step, with replacement."""
     bank_momentum: Annotated[float, Field(ge=0, lt=1)]
     """Share of the old row in the new one; 0 keeps the last embedding."""
@@ -206,7 +210,7 @@ class RotationParams(MethodParams):
 
     rotated_copies: Annotated[int, Field(ge=1, le=3)]
     """Rotated copies of each upright view; 3 is RotNet. A step costs 1 + rotated_copies image passes."""
-    hidden: Count
+    hidden: OrAuto[Count]
     """Width of the hidden layer of the rotation head."""
 
 
@@ -224,9 +228,9 @@ class JigsawPPParams(MethodParams):
     """Probability that a puzzle loses its colors; no effect on images with one channel."""
     projection_probability: Probability
     """Probability that a puzzle in color loses the axis from green to magenta; only for images with three channels."""
-    tile_embedding: Count
+    tile_embedding: OrAuto[Count]
     """Width of the part of the head that sees a single tile."""
-    hidden: Count
+    hidden: OrAuto[Count]
     """Width of the hidden layer that sees all nine tiles."""
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import create_model, model_validator
 
-from fkt.params.base import Count, NonNegative, Probability, Section
+from fkt.params.base import Count, NonNegative, OrAuto, Probability, Section
 from fkt.params.methods import SECTIONS, MethodParams
 
 
@@ -21,7 +21,7 @@ class _SSL(Section):
     rotation_weight: NonNegative
     """Weight of rotation prediction as an auxiliary task (EffSSL, arXiv:2210.09866), 0 = off. It multiplies the mean
     cross-entropy over all rotated views, and is twice the release's rot_wt, which multiplies a sum over two views."""
-    rotation_hidden: Count
+    rotation_hidden: OrAuto[Count]
     """Width of the hidden layer of the auxiliary task's head."""
 
     @property

@@ -1,6 +1,7 @@
 """The contract of a self-supervised method. Objectives use methods only through it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -18,8 +19,9 @@ class SSLOutput:
     loss: Tensor
     """Scalar, a mean over the batch."""
     features: Tensor
-    """(v * B, D) features of the online backbone, with gradient, for the first v <= V views, view after view. An
-    objective can classify them without a second forward pass."""
+    """(M, D) features of the online backbone, with gradient. If Method.whole_views, those of the first v <= V views,
+    view after view, M = v * B: an objective can classify them without a second forward pass. Otherwise those of parts
+    of the views, such as tiles, which show a collapse and nothing else."""
     logs: dict[str, Tensor] = field(default_factory=dict)
     """Detached scalars for the learning curve, such as signs of collapse."""
 
@@ -54,6 +56,11 @@ class Method(nn.Module, ABC):
     """V, the number of views of each image."""
     lower_bound: float = 0.0
     """The loss is never lower. Balances that compare losses by size measure it from here."""
+    whole_views: bool = True
+    """Whether the backbone sees whole views. If not, no step updates its running statistics: these are estimated after
+    pretraining, and an objective that classifies views passes them itself."""
+    sizes: Mapping[str, float]
+    """Sizes of heads, queues and banks, by their keys in params.yaml, for the record of the run."""
     online_passes: float
     """Forward and backward passes of each image through the backbone in a step, by default num_views."""
     target_passes: int = 0
@@ -63,6 +70,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.backbone = backbone
         self.online_passes = self.num_views
+        self.sizes = {}
 
     @abstractmethod
     def forward(self, views: Views) -> SSLOutput:

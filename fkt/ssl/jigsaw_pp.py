@@ -20,11 +20,12 @@ class JigsawPP(Method):
     depend on the step only. The authors multiply normalized tiles by 50, which has no effect on a network with batch
     norm. Summaries of the paper have 70 % of gray images and the authors' code 50 %, so it is a parameter.
 
-    The backbone also sees the whole view. A classifier of the views needs these features, and only this pass updates
-    the running statistics of the backbone: those of tiles would not fit whole images.
+    The backbone sees tiles only. They are normalized by their own statistics and do not update the running ones, which
+    would not fit whole images.
     """
 
     num_views = 1
+    whole_views = False
     permutations: Tensor
 
     def __init__(self, backbone: ResNet, params: JigsawPPParams, setting: Setting) -> None:
@@ -42,18 +43,18 @@ class JigsawPP(Method):
             nn.ReLU(inplace=True),
             nn.Linear(params.hidden, params.num_permutations),
         )
-        self.online_passes = 1 + tile_passes(backbone, params.tiles.tile_size, setting)
+        self.online_passes = tile_passes(backbone, params.tiles.tile_size, setting)
 
     def forward(self, views: Views) -> SSLOutput:
-        """See Method.forward. The features are those of the whole view.
+        """See Method.forward. The features are those of the tiles, (9 * B, D).
 
         Logs ``puzzle_accuracy``, ``puzzle_chance`` (1 / P), and ``puzzle_entropy``, the entropy of the mean prediction
         divided by log P: 1 if all permutations are predicted equally often, 0 if only one is predicted.
         """
         (view,) = views.images
-        features = self.backbone(view)  # (B, D)
         tiles, labels = self.puzzles(view, views.generator("jigsaw_pp"))
-        embedded = self.tile_head(self.pretext_features(tiles.flatten(0, 1)))  # (9 * B, E)
+        features = self.pretext_features(tiles.flatten(0, 1))  # (9 * B, D)
+        embedded = self.tile_head(features)  # (9 * B, E)
         logits = self.classifier(embedded.view(len(view), -1)).float()  # (B, P)
         with torch.no_grad():
             mean = logits.softmax(dim=1).mean(dim=0)

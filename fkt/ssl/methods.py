@@ -7,6 +7,7 @@ from fkt.data.keys import seeded
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
 from fkt.params import SSL
+from fkt.params.sizes import resolve, sizes_of
 from fkt.ssl.barlow_twins import BarlowTwins
 from fkt.ssl.base import Method, Setting, setting_of
 from fkt.ssl.byol import BYOL
@@ -25,9 +26,14 @@ from fkt.ssl.vicreg import VICReg
 
 def build_method(params: SSL, backbone: ResNet, setting: Setting) -> Method:
     """Build the method of the ssl section; its new weights come from torch's global generator."""
-    method = METHODS[params.method](backbone, params.section, setting)
+    scale = backbone.feature_size, setting.num_images, setting.num_classes
+    section = resolve(params.section, *scale)
+    method = METHODS[params.method](backbone, section, setting)
+    sizes = {**sizes_of(section), **method.sizes}
     if params.rotation_weight:
-        method = WithRotation(method, params.rotation_weight, params.rotation_hidden)
+        sizes["rotation_hidden"] = hidden = resolve(params, *scale).rotation_hidden
+        method = WithRotation(method, params.rotation_weight, hidden)
+    method.sizes = sizes
     return method
 
 
@@ -53,5 +59,5 @@ METHODS: dict[str, Callable[[ResNet, Any, Setting], Method]] = {
     "rotation": Rotation,
     "jigsaw_pp": JigsawPP,
 }
-"""The class of each method by name; it takes the backbone, its section of ssl, and the setting of the run. SECTIONS in
-fkt/params/methods.py has the same names."""
+"""The class of each method by name; it takes the backbone, its section of ssl without ``auto``, and the setting of the
+run. SECTIONS in fkt/params/methods.py has the same names."""

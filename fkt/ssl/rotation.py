@@ -66,7 +66,7 @@ class WithRotation(Method):
 
     def __init__(self, method: Method, weight: float, hidden: int) -> None:
         """Wrap a base method; weight: at least 0; hidden: width of the rotation head."""
-        self.num_views, self.lower_bound = method.num_views, method.lower_bound
+        self.num_views, self.lower_bound, self.whole_views = method.num_views, method.lower_bound, method.whole_views
         super().__init__(method.backbone)
         self.method, self.weight = method, weight
         self.head = rotation_head(self.backbone.feature_size, hidden)

@@ -16,6 +16,11 @@ from fkt.views.loader import Batch
 class Objective(nn.Module, ABC):
     """The loss that a training run minimizes; a module that contains everything that is trained."""
 
+    needs_statistics = False
+    """Whether no step updates the running statistics of batch normalization, so that they are estimated at the end."""
+    sizes: Mapping[str, float] = {}
+    """Sizes of the SSL method, for the record of the run; empty without one."""
+
     @property
     @abstractmethod
     def model(self) -> Classifier | ResNet:

@@ -31,6 +31,7 @@ class Pretrain(Objective):
     def __init__(self, method: Method) -> None:
         super().__init__()
         self.method = method
+        self.needs_statistics, self.sizes = not method.whole_views, method.sizes
 
     @property
     def model(self) -> ResNet:
@@ -138,7 +139,8 @@ class Functional(Objective):
         classify_views: bool,
         gradient_checks: int = 0,
     ) -> None:
-        """classify_views: cross-entropy uses the features of the SSL views instead of a separate batch.
+        """classify_views: cross-entropy uses the SSL views, and their features if the method has them, instead of a
+        separate batch.
 
         gradient_checks: how often along the run the gradients of the losses on the backbone are compared, for the log.
         """
@@ -150,6 +152,7 @@ class Functional(Objective):
         self.balance = balance
         self.classify_views = classify_views
         self.gradient_checks = gradient_checks
+        self.sizes = method.sizes
         self._compare = False  # in the current step
 
     @property
@@ -162,8 +165,10 @@ class Functional(Objective):
         assert batch.views is not None
         output = self.method(batch.views)
         if self.classify_views:
-            logits = self.classifier.head(output.features)
-            labels = batch.labels.repeat(len(output.features) // len(batch.labels))
+            whole = self.method.whole_views
+            features = output.features if whole else self.classifier.backbone(torch.cat(batch.views.images))
+            logits = self.classifier.head(features)
+            labels = batch.labels.repeat(len(features) // len(batch.labels))
         else:
             assert batch.images is not None
             logits, labels = self.classifier(batch.images), batch.labels

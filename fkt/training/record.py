@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """What a training run starts from, and what the stage computed before the training."""
+    """What a training run starts from, and what the stage computed besides the training."""
 
     folder: Path | None = None
     """Model that the run starts from, or that its pseudo-labels come from."""
@@ -40,9 +40,19 @@ class Start:
 
 
 def record(
-    session: Session, model: Classifier | ResNet, fitted: Fitted, length: Length, keep: str, epochs: float, start: Start
+    session: Session,
+    model: Classifier | ResNet,
+    fitted: Fitted,
+    length: Length,
+    keep: str,
+    epochs: float,
+    start: Start,
+    sizes: Mapping[str, float],
 ) -> None:
-    """Write the model with its card, the learning curve and the cost, and print the warnings of the run."""
+    """Write the model with its card, the learning curve and the cost, and print the warnings of the run.
+
+    sizes: see Objective.sizes.
+    """
     run, meta = session.run, session.meta
     warnings = [*start.warnings, *warnings_of(fitted.rows)]
     card = Card(
@@ -69,6 +79,8 @@ def record(
     )
     save_model(run.model, model, card)
     cost = cost_of(session, model, fitted, length, start)
+    if sizes:
+        cost["ssl_sizes"] = dict(sizes)
     cost |= {"stage": run.network.stage, "kept_step": fitted.kept_step, "epochs": epochs, "warnings": warnings}
     write_json(run.log / "cost.json", cost)
     _write_curve(run.log / "curve.csv", fitted.rows)
@@ -79,7 +91,7 @@ def record(
 def cost_of(
     session: Session, model: Classifier | ResNet, fitted: Fitted, length: Length, start: Start
 ) -> dict[str, Any]:
-    """Return what a run took, including what the stage computed before. Image passes are those of the run alone.
+    """Return what a run took, including what the stage computed besides. Image passes are those of the run alone.
 
     FLOPs are those of the backbone. Heads are left out: an MLP of 512 on a small backbone is a tenth of it, on a
     ResNet-18 at 32 px a thousandth.

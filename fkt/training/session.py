@@ -1,11 +1,12 @@
 """One training run: its data, its fresh weights, and the training itself."""
 
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fkt.core.arms import TEACHER
 from fkt.core.files import file_digest
@@ -18,8 +19,10 @@ from fkt.data.store import Split, load_split
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, load_backbone
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Model, Params, Training
 from fkt.training.base import Objective, SupervisedLoss
+from fkt.training.batchnorm import recalibrate
 from fkt.training.budget import Length, labelled_length
 from fkt.training.labels import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loaders import labelled_loader
@@ -29,6 +32,9 @@ from fkt.training.objectives import Frozen, Representational
 from fkt.training.record import Start, record
 from fkt.training.resume import Resume, fingerprint
 from fkt.views.loader import Loader
+
+STATISTICS_BATCHES = 16
+"""Batches of views from which running statistics are estimated after a training that has not updated them."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,20 @@ class Session:
             resume=Resume(self.run.checkpoint(self._fingerprint(length, start))),
             label=self.run.label,
         )
-        record(self, model, fitted, length, keep, length.steps / loader.steps_per_epoch, start)
+        if objective.needs_statistics:
+            start = self._estimate_statistics(model, loader, length.steps, start)
+        epochs = length.steps / loader.steps_per_epoch
+        record(self, model, fitted, length, keep, epochs, start, objective.sizes)
+
+    def _estimate_statistics(self, model: nn.Module, loader: Loader, steps: int, start: Start) -> Start:
+        """Estimate the running statistics of a backbone on views that follow the run's, and add what this costs."""
+        began, meta = time.perf_counter(), self.meta
+        batches = loader.steps(steps, steps + STATISTICS_BATCHES)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            recalibrate(model, (batch.views.images[0] for batch in batches if batch.views is not None))
+        image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=self.device)
+        flops = STATISTICS_BATCHES * loader.batch_size * forward_flops(model, image)
+        return replace(start, flops=start.flops + flops, seconds=start.seconds + time.perf_counter() - began)
 
     def _fingerprint(self, length: Length, start: Start) -> str:
         return fingerprint(

@@ -1,4 +1,4 @@
-"""MoCo's queue: its size, its order, the labels of its keys, and the loss against it."""
+"""MoCo's queue: its size, its order, the images and labels of its keys, and the loss against it."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from fkt.core.errors import ParamsError
 from tests import references_losses as references
+from tests.references import cosine
 from tests.ssl.harness import LABELS, SETTING, build, disturb, optimizer_of, reordered, train, unlabelled, views
 
 
@@ -17,7 +18,8 @@ def test_the_queue_is_limited_by_the_images_outside_a_batch(asked: int, images: 
     method = build("moco", replace(SETTING, num_images=images), queue_size=asked)
     assert method.queue.shape == (size, 8)
     torch.testing.assert_close(method.queue.norm(dim=1), torch.ones(size))
-    assert method.queue_labels.tolist() == [-1] * size
+    assert method.queue_labels.tolist() == method.queue_ids.tolist() == [-1] * size
+    assert method.sizes == {"queue_size": size}, "as the record of a run has it"
 
 
 def test_a_batch_of_all_images_is_refused() -> None:
@@ -27,23 +29,36 @@ def test_a_batch_of_all_images_is_refused() -> None:
 
 @pytest.mark.parametrize("eliminate", [False, True])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_the_loss_is_against_the_queue_before_the_step_and_the_labels_of_its_keys(
+def test_the_loss_is_against_keys_of_other_images_in_the_queue_before_the_step(
     symmetric: bool, eliminate: bool
 ) -> None:
     method = build("moco", symmetric=symmetric, false_negatives="eliminate" if eliminate else "keep")
     disturb(method.target)
     ways = 1 + symmetric
-    queue_labels = [-1] * 20
-    for step in range(2):
-        made, queue = views(2, step), method.queue.clone()
+    queue_labels, queue_ids = [-1] * 20, [-1] * 20
+    for step in range(4):
+        made, queue = replace(views(2, step), ids=torch.arange(8) + 4 * step), method.queue.clone()
         # The backbone is in train mode, where the running statistics do not matter.
         q = [method.projector(method.backbone(view)).tolist() for view in made.images]
         k = [method.target(view).tolist() for view in made.images]
         queries, keys, labels = sum(q[:ways], []), sum([k[1], k[0]][:ways], []), LABELS.tolist() * ways
-        shown = labels if eliminate else [-1] * len(labels)
-        rows = references.queue_rows(keys, queue.tolist(), shown, queue_labels)
+        ids = made.ids.tolist() * ways
+        others = [
+            [place for place in range(20) if queue_ids[place] != own] for own in ids
+        ]  # the places of the keys of other images
+        rows = [
+            [key, *(queue[j].tolist() for j in places if not (eliminate and queue_labels[j] == label != -1))]
+            for key, label, places in zip(keys, labels, others, strict=True)
+        ]
+        assert any(len(places) < 20 for places in others) == bool(step), "older keys of the same images"
         output = method(made)
         assert output.loss.item() == pytest.approx(references.info_nce(queries, rows, 0.2), rel=1e-5)
+        asked = zip(queries, others, strict=True)
+        found = [[cosine(query, queue[j].tolist()) for j in places] for query, places in asked]
+        nearest = [cosine(q, key) > max(row) for q, key, row in zip(queries, keys, found, strict=True)]
+        assert output.logs["contrast_accuracy"].item() == pytest.approx(sum(nearest) / len(nearest))
+        mean = sum(map(sum, found)) / sum(map(len, found))
+        assert output.logs["negative_cosine"].item() == pytest.approx(mean, rel=1e-4, abs=1e-6)
         if eliminate:
             pairs = sum(a == b != -1 for a in labels for b in queue_labels)
             assert output.logs["eliminated"].item() == pytest.approx(pairs / (len(labels) * 20))
@@ -55,9 +70,9 @@ def test_the_loss_is_against_the_queue_before_the_step_and_the_labels_of_its_key
         start = step * len(keys)
         places = [(start + offset) % 20 for offset in range(len(keys))]
         torch.testing.assert_close(method.queue[places], F.normalize(torch.tensor(keys), dim=1))
-        for place, label in zip(places, labels, strict=True):
-            queue_labels[place] = label
-        assert method.queue_labels.tolist() == queue_labels
+        for place, label, own in zip(places, labels, ids, strict=True):
+            queue_labels[place], queue_ids[place] = label, own
+        assert (method.queue_labels.tolist(), method.queue_ids.tolist()) == (queue_labels, queue_ids)
 
 
 def test_only_the_symmetric_loss_ignores_the_order_of_the_views() -> None:
@@ -68,6 +83,14 @@ def test_only_the_symmetric_loss_ignores_the_order_of_the_views() -> None:
             disturb(method.target)
             losses.append(method(reordered(views(2), *order)).loss)
         assert torch.allclose(*losses) == symmetric
+
+
+def test_a_query_without_negatives_has_no_loss() -> None:
+    method = build("moco", replace(SETTING, num_images=9))
+    method.queue_ids.fill_(3)
+    output = method(replace(views(2), ids=torch.full((8,), 3)))
+    assert output.loss.item() == pytest.approx(0, abs=1e-6)
+    assert output.logs["negative_cosine"].item() == 0
 
 
 def test_without_elimination_labels_do_not_matter() -> None:
@@ -110,12 +133,14 @@ def test_of_a_batch_larger_than_the_queue_the_last_keys_enter(count: int) -> Non
     method.pointer.fill_(4)
     keys = F.normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     before = method.queue.clone()
-    method._enqueue(keys, torch.arange(count))
+    method._enqueue(keys, torch.arange(count) + 10, torch.arange(count))
     kept = keys[-5:]
     for offset in range(5):
         place = (4 + offset) % 5
         assert torch.equal(method.queue[place], kept[offset] if offset < len(kept) else before[place])
-        assert method.queue_labels[place] == (max(0, count - 5) + offset if offset < len(kept) else -1)
+        expected = max(0, count - 5) + offset if offset < len(kept) else -1
+        assert method.queue_labels[place] == expected
+        assert method.queue_ids[place] == (expected + 10 if offset < len(kept) else -1)
     assert method.pointer.item() == (4 + len(kept)) % 5
 
 

@@ -218,10 +218,11 @@ def test_the_loss_is_the_cross_entropy_of_the_permutation_from_standardized_tile
     method.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     method.classifier.register_forward_hook(lambda *passed: logits.append(passed[2]))
     output = method(made)
-    assert torch.equal(seen[0], made.images[0]) and seen[1].shape == (72, 1, 6, 6)
-    torch.testing.assert_close(standardized(seen[1]), seen[1])
+    (passed,) = seen  # the tiles alone, and no whole view
+    assert passed.shape == (72, 1, 6, 6) and len(output.features) == 72
+    torch.testing.assert_close(standardized(passed), passed)
     tiles, labels = method.puzzles(made.images[0], made.generator("jigsaw_pp"))
-    assert torch.equal(tiles.flatten(0, 1), seen[1])
+    assert torch.equal(tiles.flatten(0, 1), passed)
     rows = zip(logits[0].tolist(), labels.tolist(), strict=True)
     expected = sum(references.cross_entropy(row, label) for row, label in rows) / 8
     assert output.loss.item() == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,84 @@
+"""Jigsaw++ in the stages: a backbone that sees tiles alone, and what the record says of sizes and costs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fkt.core.arms import PRETRAINED
+from fkt.core.runs import Run
+from fkt.models.flops import forward_flops
+from fkt.params import Params
+from fkt.ssl.base import setting_of
+from fkt.ssl.pretext.tiles import tile_passes
+from fkt.training.batchnorm import recalibrate
+from fkt.training.loaders import views_loader
+from fkt.training.session import STATISTICS_BATCHES, open_session
+from stages import joint, prepare, pretrain
+
+SMALL = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20}, "budget": {"passes": 3}}
+PUZZLES = {"num_permutations": 4}
+Write = Callable[[dict[str, Any]], Params]
+
+
+def cost_of(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.log / "cost.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("name", ["jigsaw_pp", "simclr"])
+def test_pretraining_on_tiles_ends_with_the_statistics_of_whole_views(name: str, write_params: Write) -> None:
+    params = write_params(SMALL | {"ssl": {"method": name, "jigsaw_pp": PUZZLES}})
+    prepare.main(params)
+    run = Run(params.dataset, PRETRAINED, 0)
+    pretrain.main(run, params)
+    found, cost, session = load_file(Path(run.model) / "weights.safetensors"), cost_of(run), open_session(params, run)
+    body = session.fresh_backbone()
+    forward = forward_flops(body, torch.zeros(1, 1, 16, 16))
+    if name == "simclr":
+        assert int(found["bn1.num_batches_tracked"]) == cost["steps"]
+        assert cost["flops"] == 3 * forward * cost["image_passes"]
+        return
+    assert cost["flops"] == 3 * forward * cost["image_passes"] + STATISTICS_BATCHES * 16 * forward
+    assert cost["ssl_sizes"] == {"tile_embedding": 64, "hidden": 256}
+    body.load_state_dict(found)
+    made = [views_loader(session, 1).batch(cost["steps"] + number).views for number in range(STATISTICS_BATCHES)]
+    with torch.autocast("cpu", session.precision, enabled=session.precision != torch.float32):
+        recalibrate(body, [views.images[0] for views in made if views is not None])
+    for key, value in body.state_dict().items():
+        assert torch.equal(value, found[key]), key
+
+
+@pytest.mark.parametrize(("ce_on", "labels"), [("image", None), ("views", None), ("views", 2)])
+def test_the_joint_run_passes_whole_images_for_cross_entropy_alone(
+    ce_on: str, labels: int | None, write_params: Write
+) -> None:
+    changes = {"labels": {"per_class": labels}, "joint": {"ce_on": ce_on, "epochs": 2.0}}
+    params = write_params(SMALL | changes | {"ssl": {"method": "jigsaw_pp", "jigsaw_pp": PUZZLES}})
+    prepare.main(params)
+    run = Run(params.dataset, "functional", 0)
+    joint.main(run, params)
+    cost, session = cost_of(run), open_session(params, run)
+    tiles = tile_passes(session.fresh_backbone(), 6, setting_of(session.train_split, 16))
+    assert cost["image_passes"] == cost["steps"] * round(16 * (tiles + 1))
+    found = load_file(Path(run.model) / "weights.safetensors")
+    assert int(found["backbone.bn1.num_batches_tracked"]) == cost["steps"], "one pass of whole images in a step"
+    assert cost["ssl_sizes"] == {"tile_embedding": 64, "hidden": 256}
+
+
+def test_the_record_has_the_sizes_that_auto_stands_for(write_params: Write) -> None:
+    params = write_params(SMALL | {"ssl": {"method": "moco", "rotation_weight": 0.2, "moco": {"projector_size": 32}}})
+    prepare.main(params)
+    run = Run(params.dataset, PRETRAINED, 0)
+    pretrain.main(run, params)
+    assert len(open_session(params, run).train_split) == 120
+    assert cost_of(run)["ssl_sizes"] == {
+        "projector_hidden": 128,
+        "projector_size": 32,
+        "queue_size": 64,
+        "rotation_hidden": 128,
+    }
