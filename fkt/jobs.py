@@ -183,7 +183,7 @@ def repro_together(
             while schedule.advance(start_more=not stop.count):
                 if stop.count > sent:
                     sent = stop.count
-                    print(f"stopping {len(schedule.running)} jobs; trainings save themselves", flush=True)
+                    print("stopping what runs; trainings save themselves", flush=True)
                     for job in schedule.running:
                         job.interrupt()
                 time.sleep(POLL_SECONDS)
