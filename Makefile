@@ -9,17 +9,13 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+	@echo "JOBS=... sets the number of stages that 'make repro' runs at once."
 	@echo "PYTHON=... names another interpreter for the environment (Python 3.11 to 3.13)."
 
-repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, dvc repro, show the table
+repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, run the stages, show the table
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository; run 'git init' first" >&2; exit 1; }
-	@$(BIN)/fkt check
-	@start=$$(date +%s); touch $(VENV)/.started; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro || exit 1; \
+	@start=$$(date +%s); $(BIN)/fkt repro $(if $(JOBS),--jobs $(JOBS)) || exit 1; \
 	echo "pipeline: $$(($$(date +%s) - start)) s"
-	@# The report stage prints the table; where it had nothing to do, it is shown from the file.
-	@[ metrics/report.md -nt $(VENV)/.started ] || \
-	awk '/^\|/ {print; table = 1; next} table {exit}' metrics/report.md
 	@git diff --quiet -- dvc.lock metrics || \
 	echo "next: read metrics/report.md, and commit the results, so that 'dvc metrics diff' compares with them"
 

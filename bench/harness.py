@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fkt.core.hardware import pick_device, pick_precision, setup_torch
+from fkt.core.hardware import pick_device, pick_precision, set_threads, setup_torch
 from fkt.core.runs import Run
 from fkt.data.meta import Meta
 from fkt.data.store import Split
@@ -66,7 +66,10 @@ def noise_session(network: str, batch_size: int, changes: Mapping[str, Any]) -> 
     meta = Meta("noise", [str(k) for k in range(10)], 32, 3, {}, [0.5] * 3, [0.25] * 3)
     split = Split("train", meta, torch.arange(count), labels.to(device), images.to(device))
     known = torch.arange(count)
-    return Session(params, Run("noise", network, 0), device, pick_precision(device), split, split, known, known)
+    run = Run("noise", network, 0)
+    session = Session(params, run, device, pick_precision(device), split, split, known, known)
+    set_threads(session.batch_flops)
+    return session
 
 
 def training_step(session: Session, objective: Objective, loader: Loader) -> Callable[[], object]:

@@ -7,11 +7,12 @@ import argparse
 
 from fkt.core.arms import MODES
 from fkt.core.errors import reported
-from fkt.core.hardware import setup_torch
+from fkt.core.hardware import set_threads, setup_torch
 from fkt.core.runs import Run, maps_path, remove_other_seeds
 from fkt.data.store import load_split
-from fkt.evaluation.maps import choose_candidates, compute_maps, save_maps
+from fkt.evaluation.maps import BATCH_SIZE, choose_candidates, compute_maps, save_maps
 from fkt.models.checkpoint import load_model
+from fkt.models.flops import image_flops
 from fkt.params import Params, load_params
 
 
@@ -22,7 +23,9 @@ def main(mode: str, params: Params) -> None:
     remove_other_seeds(run.model.parent, params.seeds)
     split = load_split(run.prepared, "test")
     positions = choose_candidates(split.labels, params.cam.candidates)
-    maps = compute_maps(*load_model(run.model), split, positions, params.cam)
+    model, card = load_model(run.model)
+    set_threads(image_flops(model, card.channels, card.image_size) * BATCH_SIZE)
+    maps = compute_maps(model, card, split, positions, params.cam)
     save_maps(maps_path(mode), maps)
     side, count = maps["side"], len(positions)
     print(f"{mode}, seed {run.seed}: {maps['method']} at {maps['layer']}, {side} positions a side, {count} images")

@@ -41,12 +41,10 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
     """Cluster the teacher's features of the training images. The forward pass over them counts as FLOPs."""
     import hashlib
 
-    import torch
-
     from fkt.evaluation.clusters import cluster, warnings_of
     from fkt.evaluation.predict import features
     from fkt.models.checkpoint import load_backbone
-    from fkt.models.flops import forward_flops
+    from fkt.models.flops import image_flops
     from fkt.training.record import Start
 
     began = time.perf_counter()
@@ -55,12 +53,11 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
     teacher, card = load_backbone(folder, session.device)
     found = features(teacher, split, settings.batch_size, mean=card.mean, std=card.std)
     clusters = cluster(found, settings.clusters, n_init=settings.n_init, max_iter=settings.max_iter, seed=seed)
-    image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=session.device)
     start = Start(
         folder,
         spent_passes=card.training["spent_passes"],
         pseudo_labels=hashlib.sha256(clusters.labels.numpy().tobytes()).hexdigest(),
-        flops=forward_flops(teacher, image) * len(split),
+        flops=image_flops(teacher, meta.channels, meta.image_size) * len(split),
         seconds=time.perf_counter() - began,
         warnings=warnings_of(clusters.sizes),
     )

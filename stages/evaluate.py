@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from fkt.core.arms import MODES, PRETRAINED
 from fkt.core.errors import CheckpointError, reported
 from fkt.core.files import write_json
-from fkt.core.hardware import pick_device, setup_torch
+from fkt.core.hardware import pick_device, set_threads, setup_torch
 from fkt.core.runs import Run, prepared_path, remove_other_seeds, transfer_path, transfer_prepared_path
 from fkt.data.store import load_split
 from fkt.evaluation.metrics import scores
@@ -21,6 +21,7 @@ from fkt.evaluation.predict import features, predict, write_predictions
 from fkt.evaluation.probes import probe_scores
 from fkt.models.checkpoint import load_model
 from fkt.models.classifier import Classifier
+from fkt.models.flops import image_flops
 from fkt.params import Params, load_params
 
 SHOWN = ("accuracy", "macro_precision", "macro_recall", "knn_accuracy", "linear_accuracy")
@@ -48,6 +49,7 @@ def main(mode: str, params: Params, dataset: str | None = None) -> None:
                 "run 'dvc repro'"
             )
         backbone = model.backbone if isinstance(model, Classifier) else model
+        set_threads(image_flops(backbone, card.channels, card.image_size) * settings.batch_size)
         bank, queries = (
             features(backbone, split, settings.batch_size, mean=card.mean, std=card.std) for split in (train, test)
         )

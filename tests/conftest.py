@@ -49,24 +49,30 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", refused)
 
 
+def make_environment() -> dict[str, str]:
+    """What a command runs under that a test starts: this Python, one thread, and nothing of the user's settings."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "FKT_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()},
+    }
+    for name in ("DVC_ROOT", "DVC_STAGE", "FKT_CORES", "FKT_DEVICE", "FKT_PRECISION", "FKT_WORKERS"):
+        environment.pop(name, None)
+    return environment
+
+
 class Project:
     """A copy of the project in a folder of its own, under git and DVC, without raw data or results."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "FKT_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_SYSTEM": os.devnull,
-            **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()},
-        }
-        for name in ("DVC_ROOT", "DVC_STAGE", "FKT_DEVICE", "FKT_PRECISION", "FKT_WORKERS"):
-            self.environment.pop(name, None)
+        self.environment = make_environment()
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's root; with ``check``, fail with its output where it fails."""

@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Sequence
 
 from fkt import __version__
-from fkt.cli import check, gather, power, predict, preset, sweep
+from fkt.cli import check, gather, power, predict, preset, repro, sweep
 from fkt.core.errors import reported
 
 DESCRIPTION = """\
 Should self-supervision come before the labels, together with them, or not at all? fkt trains every arm on your images
 under the same conditions, and compares them. The comparison itself is run by DVC, from the project's root:
 
-  dvc repro                        run what params.yaml describes
+  fkt repro                        run what params.yaml describes; 'dvc repro' does the same, one stage at a time
   dvc exp run -S lambda=0.5        the same with another value
   dvc metrics diff                 what that changed
 """
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--version", action="version", version=f"fkt {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (check, preset, sweep, gather, power, predict):
+    for module in (repro, check, preset, sweep, gather, power, predict):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     with reported():

@@ -40,7 +40,7 @@ def main(name: str, *, dry_run: bool) -> None:
             dvc(*arguments)
     print(f"\n{len(commands)} experiments {'would be ' if dry_run else ''}queued; {len(lines) - 1} exist already.")
     if commands and not dry_run:
-        print(f"Run them with 'dvc queue start -j 2' (FKT_THREADS: half of the cores), then 'fkt gather {name}'.")
+        print(f"Run them with 'dvc queue start -j 2', then 'fkt gather {name}'.")
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type

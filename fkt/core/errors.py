@@ -69,6 +69,6 @@ def _restore_outputs() -> None:
     """Check out the last outputs of the stage that DVC is running, if it has any."""
     stage = os.environ.get("DVC_STAGE")
     if stage is not None:
-        command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--force", stage]
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--quiet", "--force", stage]
         # It fails if the stage never ran; then there is nothing to restore.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own arguments

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fkt.core.errors import CheckpointError, CorruptData
+from fkt.core.hardware import set_threads, setup_torch
 from fkt.data.normalize import normalize
 from fkt.models.checkpoint import Card, load_model
 from fkt.models.classifier import Classifier
+from fkt.models.flops import image_flops
 from fkt.raw.datasets import DATASETS
 from fkt.raw.source import fit_square
 
@@ -24,9 +26,11 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
 
     Raises CheckpointError if the folder has no classifier, and CorruptData if a file cannot be read as an image.
     """
+    setup_torch()
     model, card = load_model(folder)
     if not isinstance(model, Classifier):
         raise CheckpointError(f"{folder} has no classifier; use {folder.parent.parent / 'supervised' / folder.name}")
+    set_threads(image_flops(model, card.channels, card.image_size) * BATCH_SIZE)
     found = []
     for start in range(0, len(images), BATCH_SIZE):
         batch_files = images[start : start + BATCH_SIZE]

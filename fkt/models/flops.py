@@ -5,6 +5,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 
+def image_flops(backbone: nn.Module, channels: int, image_size: int) -> int:
+    """Return the operations of a backbone in one forward pass of one image."""
+    device = next(backbone.parameters()).device
+    return forward_flops(backbone, torch.zeros(1, channels, image_size, image_size, device=device))
+
+
 def forward_flops(module: nn.Module, image: Tensor) -> int:
     """Return the operations of the convolutions and linear layers in one forward pass. A multiply-add counts as two.
 

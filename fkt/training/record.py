@@ -14,7 +14,7 @@ from fkt.core.files import replacing, write_json
 from fkt.core.hardware import device_name, peak_memory_mb
 from fkt.models.checkpoint import Card, code_version, save_model
 from fkt.models.classifier import Classifier
-from fkt.models.flops import forward_flops
+from fkt.models.flops import image_flops
 from fkt.training.budget import Length
 from fkt.training.loop import Fitted
 from fkt.training.monitor import warnings_of
@@ -98,7 +98,7 @@ def cost_of(
     """
     backbone = model.backbone if isinstance(model, Classifier) else model
     meta, device = session.meta, next(backbone.parameters()).device
-    forward = forward_flops(backbone, torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=device))
+    forward = image_flops(backbone, meta.channels, meta.image_size)
     per_pass = forward if length.frozen else 3 * forward  # a backward pass is twice a forward pass, by convention
     trained = per_pass * length.image_passes + forward * length.target_passes_per_step * length.steps
     return {

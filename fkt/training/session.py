@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fkt.core.arms import TEACHER
 from fkt.core.files import file_digest
-from fkt.core.hardware import pick_device, pick_precision, setup_torch
+from fkt.core.hardware import pick_device, pick_precision, set_threads, setup_torch
 from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run
 from fkt.data.keys import seeded
@@ -19,7 +19,7 @@ from fkt.data.store import Split, load_split
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, load_backbone
 from fkt.models.classifier import Classifier
-from fkt.models.flops import forward_flops
+from fkt.models.flops import forward_flops, image_flops
 from fkt.params import Model, Params, Training
 from fkt.training.base import Objective, SupervisedLoss
 from fkt.training.batchnorm import recalibrate
@@ -80,6 +80,13 @@ class Session:
     def settings(self) -> dict[str, object]:
         """The parameters that the run depends on, by their dotted names."""
         return stage_params(self.run.network.stage, self.params.model_dump(by_alias=True, mode="json"))
+
+    @property
+    def batch_flops(self) -> int:
+        """FLOPs of a forward pass of ``batch_size`` images, whatever the arm and the SSL method do with a batch."""
+        with seeded("flops"):
+            backbone = build_backbone(self.model, self.meta.channels)
+        return image_flops(backbone, self.meta.channels, self.meta.image_size) * self.training.batch_size
 
     def fresh_backbone(self) -> ResNet:
         """Return a new backbone. One seed gives every arm the same weights; the teacher has its own."""
@@ -179,7 +186,7 @@ def open_session(params: Params, run: Run) -> Session:
     setup_torch()
     device = pick_device()
     train_split = load_split(run.prepared, "train", device)
-    return Session(
+    session = Session(
         params,
         run,
         device,
@@ -189,3 +196,5 @@ def open_session(params: Params, run: Run) -> Session:
         labelled_index(train_split.labels, params.labels, run.seed),
         ssl_labelled_index(train_split.labels, params.ssl.label_fraction, run.seed),
     )
+    set_threads(session.batch_flops)
+    return session

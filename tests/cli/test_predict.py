@@ -83,7 +83,7 @@ def test_many_files_are_classified_in_batches(tmp_path: Path, monkeypatch: pytes
     fakes.write_classes(tmp_path, ("a",), 3, size=16)
     paths = sorted((tmp_path / "a").iterdir())
     few, many = (classify(tmp_path / "model", paths * times)[1] for times in (1, 25))
-    assert sizes == [3, 32, 32, 11]
+    assert sizes == [1, 3, 1, 32, 32, 11], "one image to count FLOPs, then the batches"
     torch.testing.assert_close(many, few.repeat(25, 1))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fkt.core.errors import UserError
-from fkt.core.hardware import peak_memory_mb, pick_device, pick_precision, setup_torch
+from fkt.core.hardware import peak_memory_mb, pick_device, pick_precision, set_threads, usable_cores
 
 CPU = torch.device("cpu")
 
@@ -34,15 +34,10 @@ def test_the_precision_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_number_of_threads_is_a_number(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FKT_THREADS", text)
     with pytest.raises(UserError, match="is not a whole number from 1"):
-        setup_torch()
-
-
-def test_threads_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
-    monkeypatch.setenv("FKT_THREADS", "1")
-    setup_torch()
-    assert torch.get_num_threads() == 1
-    torch.set_num_threads(before)
+        set_threads(1.0)
+    monkeypatch.setenv("FKT_CORES", text)
+    with pytest.raises(UserError, match="FKT_CORES: .* is not a whole number from 1"):
+        usable_cores()
 
 
 def test_peak_memory_is_that_of_this_process() -> None:

@@ -1,0 +1,220 @@
+"""Stages side by side, on a small pipeline of shell commands under DVC."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from fkt import jobs
+from tests.conftest import ROOT, make_environment
+
+STAMP = "import sys, time; open('times', 'a').write(f'{sys.argv[1]} {time.time_ns()}\\n')"
+RUN = """
+import sys
+from fkt.core.errors import reported
+from fkt.jobs import repro_together
+with reported():
+    repro_together(sys.argv[2:], [{}] * int(sys.argv[1]), lambda name: name.startswith("light"))
+"""
+
+
+class Toy:
+    """A DVC repository whose stages note when they begin and end."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.environment = {**make_environment(), "PYTHONPATH": str(ROOT)}
+        (root / "stamp.py").write_text(STAMP)
+        self.command("git", "init", "--quiet")
+        self.command(sys.executable, "-m", "dvc", "init", "--quiet")
+        self.stages: dict[str, dict[str, object]] = {}
+
+    def stage(self, name: str, *needs: str, work: str = "true") -> None:
+        """Add a stage that concatenates what it needs, under its name."""
+        out = f"{name}.txt"
+        inputs = " ".join(f"{need}.txt" for need in needs)
+        command = (
+            f"python stamp.py {name}+ && {work} && echo {name} | cat - {inputs} > {out} && python stamp.py {name}-"
+        )
+        self.stages[name] = {"cmd": command, "deps": ["source", *(f"{need}.txt" for need in needs)], "outs": [out]}
+        (self.root / "source").write_text("1")
+        (self.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": self.stages}))
+
+    def command(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+
+    def start(self, number: int, *targets: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", RUN, str(number), *targets]
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def repro(self, number: int, *targets: str) -> subprocess.CompletedProcess[str]:
+        return self.command(sys.executable, "-c", RUN, str(number), *targets)
+
+    def events(self) -> list[str]:
+        """What has begun (``a+``) and ended (``a-``) since the last call, in the order of time."""
+        path = self.root / "times"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        path.unlink(missing_ok=True)
+        return [line.split()[0] for line in sorted(lines, key=lambda line: int(line.split()[1]))]
+
+    def lock(self) -> str:
+        return (self.root / "dvc.lock").read_text()
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path)
+
+
+def waits_for(name: str) -> str:
+    """A command that ends when a file is there, or fails."""
+    return f"(for i in $(seq 600); do test -e {name} && exit 0; sleep 0.1; done; exit 1)"
+
+
+def test_order_overlap_a_second_call_and_the_lock_of_dvc(toy: Toy) -> None:
+    """The left and the right stage end only if both run at once."""
+    toy.stage("first")
+    toy.stage("left", "first", work=f"touch l && {waits_for('r')}")
+    toy.stage("right", "first", work=f"touch r && {waits_for('l')}")
+    toy.stage("last", "left", "right")
+    done = toy.repro(2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = toy.events()
+    assert events[:2] == ["first+", "first-"] and events[-2:] == ["last+", "last-"]
+    assert set(events[2:4]) == {"left+", "right+"} and set(events[4:6]) == {"left-", "right-"}
+    assert (toy.root / "last.txt").read_text().split() == ["last", "left", "first", "right", "first"]
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\[4/4\] last done in \d+ s", lines[-2]) and lines[-1] == "4 stages run, 0 unchanged"
+
+    locked = toy.lock()
+    assert toy.repro(2).stdout == "0 stages run, 4 unchanged\n" and toy.events() == [] and toy.lock() == locked
+    assert "up to date" in toy.command(sys.executable, "-m", "dvc", "repro").stdout and toy.events() == []
+
+
+@pytest.mark.slow
+def test_the_lock_is_that_of_one_stage_at_a_time(toy: Toy) -> None:
+    for name in ("a", "b", "c", "d"):
+        toy.stage(name)
+    toy.stage("last", "a", "b", "c", "d")
+    assert toy.repro(4).returncode == 0
+    locked = toy.lock()
+    (toy.root / "dvc.lock").unlink()
+    toy.command(sys.executable, "-m", "dvc", "repro", "--force", "--no-run-cache")
+    alone, together = (yaml.safe_load(text)["stages"] for text in (toy.lock(), locked))
+    assert alone == together and set(toy.stages) == set(together)
+
+
+def test_a_failure_stops_what_depends_on_it_and_no_more(toy: Toy) -> None:
+    toy.stage("bad", work="(echo the reason; exit 3)")
+    toy.stage("after", "bad")
+    toy.stage("good")
+    toy.stage("fine", "good")
+    done = toy.repro(2)
+    assert done.returncode == 1
+    assert {event for event in toy.events() if event.endswith("-")} == {"good-", "fine-"}
+    assert "failed: bad; not run, because they depend on these: after." in done.stderr
+    assert re.search(
+        r"bad failed after \d+ s; the end of .ckpt/logs/bad.log:\n(    .*\n)*    the reason\n", done.stdout
+    )
+    assert toy.repro(2, "fine").stdout == "0 stages run, 2 unchanged\n", "a target leaves out what it does not need"
+
+
+@pytest.mark.slow
+def test_light_stages_share_a_job_and_a_bad_one_fails_alone(toy: Toy) -> None:
+    for name, work in (("light-a", "true"), ("light-b", "false"), ("light-c", "true")):
+        toy.stage(name, work=work)
+    toy.stage("light-d", "light-a")
+    done = toy.repro(2)
+    assert "light-a and 3 more without work started" in done.stdout
+    assert "failed: light-b. " in done.stderr
+    assert {event for event in toy.events() if event.endswith("-")} == {"light-a-", "light-c-", "light-d-"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_each_stage_once_and_leaves_no_process(number: signal.Signals, toy: Toy) -> None:
+    """The stages take a moment after the signal, as a training does that saves itself."""
+    code = (
+        "import signal, sys, time; me = sys.argv[1]; count = 0\n"
+        "def asked(*_):\n    global count; count += 1\n"
+        "signal.signal(signal.SIGINT, asked); open(f'{me}.ready', 'w').close()\n"
+        "while not count: time.sleep(0.05)\n"
+        "time.sleep(0.5); open(f'{me}.saved', 'w').write(str(count)); sys.exit(1)\n"
+    )
+    (toy.root / "train.py").write_text(code)
+    for name in ("one", "two", "three"):
+        toy.stage(name, work=f"python train.py {name}")
+    process = toy.start(2)
+    wait_until(lambda: len(list(toy.root.glob("*.ready"))) == 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 4, "two DVC processes and their stages"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and errors.startswith("interrupted") and "Traceback" not in errors
+    assert [path.read_text() for path in toy.root.glob("*.saved")] == ["1", "1"]
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    assert len(list(toy.root.glob("*.ready"))) == 2, "no stage starts after the signal"
+
+
+@pytest.mark.slow
+def test_a_stage_that_another_dvc_process_runs_is_tried_again(toy: Toy) -> None:
+    toy.stage("slow", work=f"touch busy && {waits_for('go')}")
+    toy.stage("other")
+    foreign = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "slow"], cwd=toy.root, env=toy.environment, stdout=subprocess.DEVNULL
+    )
+    wait_until((toy.root / "busy").is_file)
+    process = toy.start(2)
+    assert process.stdout is not None
+    while "slow waits for another DVC process" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    (toy.root / "go").touch()
+    assert foreign.wait(60) == 0
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, output + errors
+    assert toy.events().count("slow+") == 1
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("did not happen within a minute")
+
+
+def test_jobs_share_the_cores_and_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FKT_CORES", "FKT_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(jobs, "usable_cores", lambda: 8)
+    assert jobs.job_environments(3, []) == [{"FKT_CORES": "2"}] * 3
+    assert jobs.job_environments(16, ["0"]) == [{"FKT_CORES": "1"}] * 16, "with one GPU there is nothing to choose"
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in jobs.job_environments(3, ["4", "5"])] == ["4", "5", "4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, GPU-abc")
+    assert jobs.visible_gpus() == ["1", "GPU-abc"] and jobs.default_jobs(jobs.visible_gpus()) == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert jobs.visible_gpus() == [] and jobs.default_jobs([]) == 4
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("FKT_DEVICE", "cpu")
+    assert jobs.visible_gpus() == []
+
+
+def test_gpus_are_listed_by_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("FKT_DEVICE", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho 'GPU 1: A (UUID: GPU-2)'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert jobs.visible_gpus() == ["0", "1"]
+    (tmp_path / "nvidia-smi").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert jobs.visible_gpus() == []
