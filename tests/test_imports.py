@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "check": BASE | {"raw"},
     "presets": BASE | {"check"},
     "sweeps": BASE | {"check", "presets"},
-    "cli": BASE | {"check", "evaluation", "presets", "sweeps"},
+    "tuning": BASE | {"check", "presets", "sweeps"},
+    "cli": BASE | {"check", "evaluation", "presets", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 
