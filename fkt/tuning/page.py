@@ -101,11 +101,11 @@ def _panel(axes: Axes, outcome: Outcome, knob: Knob) -> None:
     done = [trial for trial in outcome.trials if outcome.score(trial).accuracy]
     x = [_shown(trial.settings[knob.key]) if knob.kind == CHOICES else trial.settings[knob.key] for trial in done]
     y = [100 * outcome.score(trial).mean for trial in done]
-    if knob.kind == CHOICES:
-        axes.scatter([_shown(value) for value in knob.values], [y[0]] * len(knob.values), alpha=0)  # all choices
-        axes.margins(x=0.3)
-    elif knob.kind == LOG:
+    if knob.kind == LOG:
         axes.set_xscale("log")
+    places = [_shown(value) for value in knob.values] if knob.kind == CHOICES else knob.values
+    axes.scatter(places, [y[0]] * len(places), alpha=0)  # the panel shows the whole range
+    axes.margins(x=0.3 if knob.kind == CHOICES else 0.05)
     color = PALETTE[outcome.arm]
     for at, (trial, value, accuracy) in enumerate(zip(done, x, y, strict=True)):
         axes.scatter([value], [accuracy], color=color, marker="s" if trial.number == 0 else "o", s=22, zorder=at + 2)

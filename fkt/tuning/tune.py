@@ -165,9 +165,9 @@ def _write(
         }
         for arm, outcome in outcomes.items()
     ]
-    yaml = YAML()
-    yaml.representer.add_representer(float, _write_float)
-    content: Any = yaml.load(PARAMS_FILE.read_text(encoding="utf-8"))
+    round_trip = YAML()
+    round_trip.representer.add_representer(float, _write_float)
+    content: Any = round_trip.load(PARAMS_FILE.read_text(encoding="utf-8"))
     for outcome in outcomes.values():
         for key, value in outcome.chosen.settings.items():
             *path, last = key.split(".")
@@ -178,7 +178,7 @@ def _write(
                 section[last] = value
     content["tuning"] = entries
     stream = io.StringIO()
-    yaml.dump(content, stream)
+    round_trip.dump(content, stream)
     parse_params(parse_yaml(stream.getvalue(), str(PARAMS_FILE)))
     write_text(PARAMS_FILE, stream.getvalue())
 
