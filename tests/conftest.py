@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("fkt", "stages", "presets", "sweeps", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+CODE = ("fkt", "stages", "presets", "sweeps", "params.yaml", "tuning.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
 
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"

@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "presets": BASE | {"check"},
     "sweeps": BASE | {"check", "presets"},
     "jobs": BASE,
-    "cli": BASE | {"check", "evaluation", "jobs", "presets", "report", "sweeps"},
+    "tuning": BASE | {"check", "presets", "sweeps"},
+    "cli": BASE | {"check", "evaluation", "jobs", "presets", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,14 @@ def code_digest(stage: str) -> str:
 
 
 def _stage(name: str) -> dict[str, Any]:
-    stage: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
+    stage: dict[str, Any] = _stages(ROOT)[name]
     return stage
+
+
+@cache
+def _stages(root: Path) -> dict[str, Any]:
+    stages: dict[str, Any] = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return stages
 
 
 def _at(content: Any, name: str) -> Any:  # noqa: ANN401 - a value of params.yaml

@@ -7,6 +7,7 @@ from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, GradNormParams, Joint, ScheduleParams, Training
+from fkt.params.tuning import Tuned, tuned_trials
 
 __all__ = [
     "PARAMS_FILE",
@@ -30,6 +31,8 @@ __all__ = [
     "Training",
     "Transfer",
     "Transform",
+    "Tuned",
     "load_params",
     "parse_params",
+    "tuned_trials",
 ]

@@ -7,10 +7,11 @@ from pydantic_core import PydanticCustomError
 
 from fkt.core.arms import ARMS, MODES, PRETRAINED
 from fkt.params.augment import Augment
-from fkt.params.base import NonNegative, Section, distinct
+from fkt.params.base import NonNegative, Section, distinct, not_twice
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Seed, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, Joint, Training
+from fkt.params.tuning import Tuned
 
 
 def _known(mode: str) -> str:
@@ -23,6 +24,11 @@ def _some_arm(modes: list[str]) -> list[str]:
     if modes == [PRETRAINED]:
         raise ValueError(f"trains no classifier; add at least one arm: {', '.join(ARMS)}")
     return modes
+
+
+def _one_for_each_arm(entries: list[Tuned]) -> list[Tuned]:
+    not_twice([entry.arm for entry in entries])
+    return entries
 
 
 Mode = Annotated[str, AfterValidator(_known)]
@@ -59,6 +65,8 @@ class Params(Section):
     transfer: Transfer
     cam: Cam
     report: Report
+    tuning: Annotated[list[Tuned], AfterValidator(_one_for_each_arm)]
+    """What ``fkt tune`` has chosen, at most one entry for each arm."""
 
     @property
     def arms(self) -> list[str]:

@@ -15,7 +15,21 @@ from matplotlib.figure import Figure
 from fkt.core.files import replacing
 from fkt.core.runs import METRICS as FOLDER
 from fkt.sweeps.experiments import FINISHED, Experiment
-from fkt.sweeps.spec import COSTS, DIFFERENCE, METRIC, METRICS, MODE, TEST, VALIDATION, Cell, Form, Sweep, Table, leaves
+from fkt.sweeps.spec import (
+    COSTS,
+    DIFFERENCE,
+    METRIC,
+    METRICS,
+    MODE,
+    TEST,
+    VALIDATION,
+    Cell,
+    Form,
+    Sweep,
+    Table,
+    leaves,
+    size_of,
+)
 
 SOURCE, OURS = "source", "ours"
 LEGEND = "Ours: mean \u00b1 sample standard deviation over seeds; differences: mean [interval over seeds and images]."
@@ -164,12 +178,18 @@ def _draw_panel(axes: mpl.axes.Axes, figure: Form, title: str, part: pd.DataFram
     unit = str(part[METRIC].iloc[0]) if part[METRIC].nunique() == 1 else "%"
     colors = sns.color_palette("colorblind" if len(hues) <= 10 else "husl", len(hues))
     ours = part[SOURCE].iloc[0] == OURS
+    data = part.melt([figure.x, figure.hue], ["low", "mean", "high"], value_name=unit)
+    labels = list(part[figure.x].sort_values().unique())
+    if figure.log:
+        data[figure.x] = data[figure.x].astype(str).map(size_of)
     sns.pointplot(
-        part.melt([figure.x, figure.hue], ["low", "mean", "high"], value_name=unit),
+        data,
         x=figure.x,
         y=unit,
         hue=figure.hue,
-        order=list(part[figure.x].sort_values().unique()),
+        order=None if figure.log else labels,
+        native_scale=figure.log,
+        log_scale=(True, False) if figure.log else None,
         hue_order=list(part[figure.hue].sort_values().unique()),
         palette=dict(zip(hues, colors, strict=True)),  # the same in all panels of a table
         estimator="median",  # of low, mean and high: the mean
@@ -181,6 +201,9 @@ def _draw_panel(axes: mpl.axes.Axes, figure: Form, title: str, part: pd.DataFram
         capsize=0.1,
         ax=axes,
     )
+    if figure.log:
+        axes.set_xticks([size_of(label) for label in labels], labels)
+        axes.minorticks_off()
     axes.set_title(title, fontsize=10)
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.02), frameon=False)
     if sum(map(len, part[figure.x].unique())) > 36:  # more characters do not fit on one line

@@ -63,6 +63,8 @@ class Form(Section):
     x: str
     hue: str
     line: bool = False
+    log: bool = False
+    """Whether the labels of x are numbers, or numbers with %, on a logarithmic axis."""
 
 
 class Table(Section):
@@ -108,6 +110,8 @@ class Table(Section):
                     _require(f"{name} of a published result", [label], levels[name] if self.modes else [label])
         if self.figure is not None:
             _require("dimension of the figure", [self.figure.x, self.figure.hue], self.dimensions)
+            if self.figure.log and (wrong := [label for label in levels[self.figure.x] if not size_of(label)]):
+                raise ValueError(f"{self.figure.x} '{wrong[0]}' is not a number above 0, which log: true needs")
         if self.choice is not None:
             _require("axis", [self.choice], axes)
             _require("metric of a table with a choice", [VALIDATION, TEST], self.metrics)
@@ -193,6 +197,12 @@ def load_sweep(name: str) -> Sweep:
     path = SWEEPS / f"{name}.yaml"
     content = read_yaml(path)
     return parse_section(Sweep, {**content, "name": name} if isinstance(content, dict) else content, str(path))
+
+
+def size_of(label: str) -> float:
+    """Return the number that a label is, with or without %; 0 if it is none."""
+    found = re.fullmatch(r"(\d+(\.\d+)?)( ?%)?", label)
+    return float(found[1]) if found else 0.0
 
 
 def leaves(node: object, labels: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:

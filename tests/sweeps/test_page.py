@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from fkt.sweeps.experiments import Experiment
 from fkt.sweeps.page import _draw_panel, add_costs, draw, page, panels_of, results, section
-from fkt.sweeps.spec import Cell, Sweep
+from fkt.sweeps.spec import Cell, Form, Sweep
 from tests.sweeps.conftest import SMALL, Small
 
 ACCURACY = {"0": 0.8012345, "1": 0.9, "3": 0.85}
@@ -153,3 +153,19 @@ def test_the_figure_shows_every_mean_and_spread_ours_apart_from_published(made: 
     assert draw(sweep, [frame], first) and draw(sweep, [frame], second)
     assert first.read_bytes() == second.read_bytes() and len(first.read_bytes()) > 10_000
     assert not draw(sweep, [frame[frame["mean"].isna()]], tmp_path / "c.png") and not (tmp_path / "c.png").exists()
+
+
+def test_a_logarithmic_axis_has_the_levels_at_their_numbers(made: Made) -> None:
+    sweep, cells = made
+    frame, _ = results(sweep.tables[0], cells, ran(cells))
+    frame["lambda"] = frame["lambda"].cat.rename_categories({"0": "0.1 %", "1": "1 %", "3": "30 %"})
+    form = Form(x="lambda", hue="metric", line=True, log=True)
+    _, title, part = next(iter(panels_of(sweep.tables[0], frame)))
+    axes = Figure().subplots()
+    _draw_panel(axes, form, title, part)
+    assert axes.get_xscale() == "log"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1 %", "1 %", "30 %"]
+    *_, points = (line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 3)
+    assert list(points.get_xdata()) == pytest.approx([0.1, 1, 30])
+    expected = part.query("metric == 'Test accuracy %'").sort_values("lambda")["mean"]
+    assert list(points.get_ydata()) == pytest.approx(list(expected))

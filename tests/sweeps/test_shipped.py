@@ -17,8 +17,8 @@ from fkt.sweeps.spec import available, leaves, load_sweep
 from tests.conftest import ROOT
 
 NAMES = [
-    "balance", "batch-size", "depth", "efficiency", "false-negatives", "fkt", "good-crops", "labels", "lambda",
-    "methods", "rotation", "transfer",
+    "balance", "batch-size", "budget", "depth", "efficiency", "false-negatives", "fkt", "good-crops", "labels",
+    "lambda", "methods", "rotation", "transfer",
 ]  # fmt: skip
 
 

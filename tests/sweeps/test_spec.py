@@ -38,6 +38,11 @@ def test_a_level_with_presets_sets_all_parameters_of_these(small: Small) -> None
         ("columns: [labels, metric]", "columns: [labels, lambda, metric]", "lambda has 3 levels; put it once in rows"),
         ("metrics: [val_accuracy, accuracy]", "metrics: [accuracyy]", "unknown metric 'accuracyy'; .*mean 'accuracy'"),
         ("  modes: [functional]\n", "", "give modes and metrics, or neither of them and published results"),
+        (
+            "line: true}",
+            "line: true, log: true}",
+            "table 'Accuracy': lambda '0' is not a number above 0, which log: true",
+        ),
         ("hue: metric", "hue: metrics", "unknown dimension of the figure 'metrics'; choose from: labels, lambda, metr"),
         ("choice: lambda", "choice: lamda", "unknown axis 'lamda'"),
         ("metrics: [val_accuracy, ", "metrics: [recall, ", "metric of a table with a choice 'val_accuracy'"),

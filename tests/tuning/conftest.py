@@ -1,0 +1,38 @@
+"""A folder with params.yaml, tuning.yaml and the pipeline, in which a test tunes."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fkt.params.reader import read_yaml
+from fkt.presets import flat
+from fkt.tuning.knobs import Knobs, load_knobs
+from tests.conftest import ROOT
+
+Load = Callable[[str], Knobs]
+
+
+def present() -> dict[str, Any]:
+    return dict(flat(read_yaml(Path("params.yaml"))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "tuning.yaml"):
+        shutil.copy(ROOT / name, name)
+    return tmp_path
+
+
+@pytest.fixture
+def load(folder: Path) -> Load:
+    """Write the text of a tuning.yaml, and return its knobs."""
+
+    def read(text: str) -> Knobs:
+        Path("tuning.yaml").write_text(text, encoding="utf-8")
+        return load_knobs(present())
+
+    return read
