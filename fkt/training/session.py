@@ -1,6 +1,8 @@
 """One training run: its data, its fresh weights, and the training itself."""
 
-from dataclasses import asdict, dataclass
+import math
+import time
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -14,21 +16,27 @@ from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run
 from fkt.data.keys import seeded
 from fkt.data.meta import Meta, load_meta
+from fkt.data.normalize import normalize
 from fkt.data.store import Split, load_split
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, load_backbone
 from fkt.models.classifier import Classifier
+from fkt.models.flops import forward_flops
 from fkt.params import Model, Params, Training
 from fkt.training.base import Objective, SupervisedLoss
+from fkt.training.batchnorm import recalibrate
 from fkt.training.budget import Length, labelled_length
 from fkt.training.labels import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loaders import labelled_loader
-from fkt.training.loop import fit
-from fkt.training.monitor import validation
+from fkt.training.loop import Fitted, fit
+from fkt.training.monitor import Validate, validation
 from fkt.training.objectives import Frozen, Representational
 from fkt.training.record import Start, record
 from fkt.training.resume import Resume, fingerprint
 from fkt.views.loader import Loader
+
+RECALIBRATION_BATCH = 256
+"""Images in a batch of ``bn: recalibrated``, at most: one number for every arm."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,19 @@ class Session:
         labels = self.train_split.labels[self.labelled].cpu()
         return SupervisedLoss(self.params.cross_entropy, labels, self.meta.num_classes)
 
-    def labelled_length(self, arm: str | None = None, spent_passes: int = 0, *, frozen: bool = False) -> Length:
+    def relative_flops(self, model: Model) -> float:
+        """Return the FLOPs of a pass through a network relative to those of ``model.backbone``."""
+        if model == self.params.model:
+            return 1.0
+        shape = (1, self.meta.channels, self.meta.image_size, self.meta.image_size)
+        with torch.device("meta"):  # shapes without values
+            sizes = [
+                forward_flops(build_backbone(one, self.meta.channels), torch.zeros(shape))
+                for one in (model, self.params.model)
+            ]
+        return sizes[0] / sizes[1]
+
+    def labelled_length(self, arm: str | None = None, spent_passes: float = 0, *, frozen: bool = False) -> Length:
         """Return the length of an arm's training on the labelled images, by default of this run's."""
         section = Run("", arm or self.run.name, 0).network.section
         return labelled_length(
@@ -139,7 +159,22 @@ class Session:
             resume=Resume(self.run.checkpoint(self._fingerprint(length, start))),
             label=self.run.label,
         )
-        record(self, model, fitted, length, keep, length.steps / loader.steps_per_epoch, start)
+        if self.params.bn == "recalibrated":
+            fitted = self._recalibrated(model, fitted, validate)
+        record(self, model, fitted, length, keep, start)
+
+    def _recalibrated(self, model: Classifier | ResNet, fitted: Fitted, validate: Validate | None) -> Fitted:
+        """Estimate BatchNorm's statistics anew, and score the kept step of the learning curve again."""
+        began, split = time.perf_counter(), self.train_split
+        batches = torch.arange(len(split)).chunk(math.ceil(len(split) / RECALIBRATION_BATCH))  # of about equal size
+        recalibrate(
+            model,
+            (normalize(split.images(i).to(self.device), self.meta.mean, self.meta.std) for i in batches),
+        )
+        rows = [
+            row | validate() if validate is not None and row["step"] == fitted.kept_step else row for row in fitted.rows
+        ]
+        return replace(fitted, rows=rows, check_seconds=fitted.check_seconds + time.perf_counter() - began)
 
     def _fingerprint(self, length: Length, start: Start) -> str:
         return fingerprint(
@@ -148,6 +183,7 @@ class Session:
             length=asdict(length),
             data=self.meta.checksums,
             start=file_digest(start.folder / WEIGHTS) if start.folder is not None else None,
+            weights=start.weights,
             pseudo_labels=start.pseudo_labels,  # computed again when a run is resumed: another device may give others
             precision=str(self.precision),
             device=str(self.device),
