@@ -174,9 +174,8 @@ class Functional(Objective):
         # SimSiam's loss is negative, which these balances cannot handle. A constant does not change the gradient.
         fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
-        parts = {"ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
-        if batch.has_labels:
-            parts["ce"] = ce.detach()
+        parts = {"ce": ce.detach()} if batch.has_labels else {}
+        parts |= {"ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
         return {"total": fused.total, **parts, **compared, **health(output.features), **output.logs}
 
     def before_step(self, step: int, steps: int) -> None:
