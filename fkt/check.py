@@ -15,7 +15,7 @@ def load_checked(path: Path = PARAMS_FILE) -> Params:
 
 
 def check_names(params: Params) -> None:
-    """Check the names of datasets. Raises ParamsError with a line for each mistake."""
+    """Check the names of datasets and files. Raises ParamsError with a line for each mistake."""
     named = [("dataset", params.dataset)]
     named += [(f"transfer.datasets[{number}]", name) for number, name in enumerate(params.transfer.datasets)]
     problems = [f"{key}: {unknown_name('dataset', name, DATASETS)}" for key, name in named if name not in DATASETS]
@@ -25,5 +25,8 @@ def check_names(params: Params) -> None:
             f"prepare.masks: files needs a dataset of image files ({trees}), not {params.dataset}; set "
             "prepare.masks: saliency"
         )
+    source = params.imagenet.source
+    if "imagenet" in params.modes and source is not None and not Path(source).is_file():
+        problems.append(f"imagenet.source: there is no file {source}; correct the path, or leave it empty")
     if problems:
         raise ParamsError("\n       ".join(problems))

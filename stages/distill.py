@@ -45,6 +45,7 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
     from fkt.evaluation.predict import features
     from fkt.models.checkpoint import load_backbone
     from fkt.models.flops import image_flops
+    from fkt.training.budget import labelling_cost
     from fkt.training.record import Start
 
     began = time.perf_counter()
@@ -53,9 +54,10 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
     teacher, card = load_backbone(folder, session.device)
     found = features(teacher, split, settings.batch_size, mean=card.mean, std=card.std)
     clusters = cluster(found, settings.clusters, n_init=settings.n_init, max_iter=settings.max_iter, seed=seed)
+    labelling = labelling_cost(session.params.budget, len(split), session.relative_flops(session.params.teacher))
     start = Start(
         folder,
-        spent_passes=card.training["spent_passes"],
+        spent_passes=card.training["spent_passes"] + labelling,
         pseudo_labels=hashlib.sha256(clusters.labels.numpy().tobytes()).hexdigest(),
         flops=image_flops(teacher, meta.channels, meta.image_size) * len(split),
         seconds=time.perf_counter() - began,

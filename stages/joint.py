@@ -23,10 +23,10 @@ def main(run: Run, params: Params) -> None:
     session = open_session(params, run)
     split, classifier = session.train_split, session.fresh_classifier()
     method = fresh_method(params.ssl, classifier.backbone, split, params.joint.batch_size, run.seed)
-    # With every label known, the features of the SSL views are classified. With fewer labels, the labelled images get
-    # augmented views of their own.
-    on_views = params.joint.ce_on == "views"
-    classify_views = on_views and len(session.labelled) == len(split)
+    # With every label known, or with the labels of the same images, the features of the SSL views are classified.
+    # Otherwise the labelled images get augmented views of their own.
+    on_views, same_images = params.joint.ce_on == "views", params.joint.images == "same"
+    classify_views = on_views and (same_images or len(session.labelled) == len(split))
     images = views_pipeline(session) if on_views else pipeline(session, params.augment.labelled)
     loader = views_loader(
         session,
@@ -34,6 +34,7 @@ def main(run: Run, params: Params) -> None:
         ssl_labelled=session.ssl_labelled,
         labelled=session.labelled,
         images=None if classify_views else images,
+        same_images=same_images,
     )
     ce_passes = (0 if method.whole_views else method.num_views) if classify_views else 1
     length = ssl_length(
@@ -43,6 +44,7 @@ def main(run: Run, params: Params) -> None:
         passes_per_image=method.online_passes + ce_passes,
         passes=params.budget.passes,
         target_passes=method.target_passes,
+        sees_labels=True,
     )
     objective = Functional(
         classifier,

@@ -32,25 +32,29 @@ def main(run: Run, params: Params) -> None:
         passes_per_image=method.online_passes,
         passes=params.budget.passes * params.budget.pretrain_share * share,
         target_passes=method.target_passes,
+        relative_flops=session.relative_flops(session.model),
     )
-    check_what_is_left(session, length.image_passes)
+    check_what_is_left(session, length.spent)
     loader = views_loader(session, method.num_views, ssl_labelled=session.ssl_labelled)
     session.train(Pretrain(method), loader, length)
 
 
-def check_what_is_left(session: Session, spent_passes: int) -> None:
-    """Plan what follows pretraining before an hour is spent on it. Raises ParamsError where no passes are left."""
-    from fkt.training.budget import distill_length
+def check_what_is_left(session: Session, spent: float) -> None:
+    """Plan what follows pretraining before an hour is spent on it. Raises ParamsError where nothing is left.
 
-    params, run = session.params, session.run
+    spent: by this run, of the budget.
+    """
+    from fkt.training.budget import distill_length, labelling_cost
+
+    params, run, images = session.params, session.run, len(session.train_split)
     for arm in params.arms:
         if run.network not in chain(arm):
             continue
-        spent = spent_passes
+        before = spent
         if run.name == TEACHER:
-            images = len(session.train_split)
-            spent += distill_length(params.distill, params.budget, num_images=images, spent_passes=spent).image_passes
-        session.labelled_length(arm, spent)
+            before += labelling_cost(params.budget, images, session.relative_flops(session.model))
+            before += distill_length(params.distill, params.budget, num_images=images, spent_passes=before).spent
+        session.labelled_length(arm, before)
 
 
 if __name__ == "__main__":

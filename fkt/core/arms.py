@@ -40,6 +40,7 @@ NETWORKS = {
         Network(TEACHER, "pretrain-teacher", "an SSL-pretrained backbone whose features are clustered"),
         Network(STUDENT, "distill", "a fresh backbone that has learned the teacher's clusters", start=TEACHER),
         Network("supervised", "supervised", "the control: labels alone", color="#0072B2"),
+        Network("imagenet", "imagenet", "fine-tuning of torchvision's ImageNet weights on the labels", color="#D55E00"),
         Network(
             "frozen",
             "frozen",

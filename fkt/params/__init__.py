@@ -6,7 +6,7 @@ from fkt.params.params import Params
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
-from fkt.params.training import CrossEntropy, Distill, GradNormParams, Joint, ScheduleParams, Training
+from fkt.params.training import CrossEntropy, Distill, GradNormParams, ImageNet, Joint, ScheduleParams, Training
 from fkt.params.tuning import Tuned, tuned_trials
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Evaluate",
     "Foreign",
     "GradNormParams",
+    "ImageNet",
     "Joint",
     "Labels",
     "Model",

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from fkt.core.arms import ARMS, MODES, PRETRAINED
+from fkt.core.arms import ARMS, MODES, NETWORKS, PRETRAINED
 from fkt.params.augment import Augment
 from fkt.params.base import NonNegative, Section, distinct, not_twice
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Seed, Transfer
 from fkt.params.ssl import SSL
-from fkt.params.training import CrossEntropy, Distill, Joint, Training
+from fkt.params.training import CrossEntropy, Distill, ImageNet, Joint, Training
 from fkt.params.tuning import Tuned
 
 
@@ -48,6 +48,9 @@ class Params(Section):
     selection: Literal["auto", "validation", "last"]
     """Which epoch is kept: the best on validation images, or the last. auto: the last if there are fewer labelled than
     validation images, because choosing would use labels that the label budget does not grant."""
+    bn: Literal["as_trained", "recalibrated"]
+    """Running statistics of BatchNorm in the kept weights. recalibrated: estimated anew after each training run on the
+    plain training images, labelled or not, so that they no longer differ with what an arm trains on."""
     prepare: Prepare
     labels: Labels
     budget: Budget
@@ -58,6 +61,7 @@ class Params(Section):
     pretrain: Training
     finetune: Training
     supervised: Training
+    imagenet: ImageNet
     joint: Joint
     frozen: Training
     distill: Distill
@@ -91,6 +95,8 @@ class Params(Section):
                 f"augment.object_share: {self.augment.object_share} needs masks of the training images; set "
                 "prepare.masks: saliency or files, or augment.object_share: 0.0"
             )
+        self._check_imagenet_arm()
+        self._check_protocol()
         if self.model.weights == "imagenet":
             if self.prepare.channels != 3:
                 raise ValueError("model.weights: imagenet needs prepare.channels: 3")
@@ -100,3 +106,43 @@ class Params(Section):
                     "resnet50 and distill.teacher_width: 64"
                 )
         return self
+
+    def _check_imagenet_arm(self) -> None:
+        if "imagenet" not in self.modes:
+            return
+        model = self.model
+        if model.weights == "imagenet":
+            raise ValueError(
+                "modes: imagenet is supervised again where every arm starts from ImageNet weights; set model.weights: "
+                "none, or leave the mode out"
+            )
+        fits = model.backbone != "resnet10" and model.width == 64 and model.stem == "imagenet"
+        if not fits or self.prepare.channels != 3:
+            raise ValueError(
+                f"modes: imagenet has weights for standard networks alone, but the network is {model.backbone} with "
+                f"width: {model.width}, stem: {model.stem} and {self.prepare.channels} channel(s); set model.backbone: "
+                "resnet18, resnet34 or resnet50, model.width: 64, model.stem: imagenet and prepare.channels: 3, or "
+                "leave the mode out"
+            )
+
+    def _check_protocol(self) -> None:
+        """Check that the arms can spend the same amount of budget.unit, and that the joint run has its labels."""
+        functional, own_stream = "functional" in self.modes, self.joint.images == "independent"
+        if self.budget.unit == "labelled_steps":
+            sections = dict.fromkeys(NETWORKS[arm].section for arm in self.arms)
+            sizes = {name: getattr(self, name).batch_size for name in sections}
+            if len(set(sizes.values())) > 1:
+                shown = ", ".join(f"{name}.batch_size: {size}" for name, size in sizes.items())
+                raise ValueError(f"budget.unit: labelled_steps compares steps of one size, but {shown}; set them equal")
+        if not (functional and self.labels.limited):
+            return
+        if self.budget.unit == "epochs" and self.joint.epochs is None and own_stream:
+            raise ValueError(
+                "budget.unit: epochs with a label budget needs joint.images: same; with independent the joint run "
+                "would see each labelled image more often than the other arms"
+            )
+        if not own_stream and self.joint.balance in ("uncertainty", "gradnorm"):
+            raise ValueError(
+                f"joint.balance: {self.joint.balance} needs labels in every step, but with joint.images: same and a "
+                "label budget a batch may have none; set joint.balance: fixed or schedule, or joint.images: independent"
+            )

@@ -64,6 +64,11 @@ class Labels(Section):
             return max(1, int(available * self.fraction + 0.5))
         return available
 
+    @property
+    def limited(self) -> bool:
+        """Whether some labels may be unknown."""
+        return self.per_class is not None or self.fraction is not None
+
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         if self.per_class is not None and self.fraction is not None:
@@ -74,13 +79,29 @@ class Labels(Section):
 class Budget(Section):
     """The budget of every arm."""
 
+    unit: Literal["passes", "flops", "labelled_steps", "epochs"]
+    """What every arm spends the same amount of; see fkt/training/budget.py."""
     passes: Positive
-    """Image passes (forward and backward) through the backbone per training image, for each arm."""
+    """Image passes (forward and backward) through the backbone per training image, for each arm. unit flops: their
+    FLOPs. unit labelled_steps: those of the supervised arm, whose number of steps every arm takes on labels."""
+    epochs: Positive | None
+    """With unit epochs, and only there: the epochs of every section whose own ``epochs`` is empty."""
     pretrain_share: Fraction
     """Fraction of its passes that an arm with pretraining spends before it sees labels."""
     checks: Count
     """How often along a run validation images are scored; each time adds a row to the learning curve, and is a
     candidate for the weights that are kept."""
+
+    @model_validator(mode="after")
+    def _epochs_are_the_unit(self) -> Self:
+        if self.unit == "epochs" and self.epochs is None:
+            raise ValueError("unit: epochs needs a number of epochs; set budget.epochs")
+        if self.unit != "epochs" and self.epochs is not None:
+            raise ValueError(
+                f"epochs: {self.epochs} counts with unit: epochs only, but unit is {self.unit}; leave budget.epochs "
+                "empty, or set budget.unit: epochs"
+            )
+        return self
 
 
 class Model(Section):

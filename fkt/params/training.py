@@ -2,10 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fkt.params.base import Count, Fraction, NonNegative, Positive, Probability, Section
 from fkt.params.sections import Backbone, Width
+
+
+def _weights_file(name: str) -> str:
+    if not name.endswith((".pth", ".pt", ".safetensors")):
+        raise ValueError("is not a file of weights; give one that ends in .pth, .pt or .safetensors, or leave it empty")
+    return name
 
 
 class CrossEntropy(Section):
@@ -21,7 +27,7 @@ class Training(Section):
     """One training run."""
 
     epochs: Positive | None
-    """Passes over the images that the run learns from; empty: computed from budget.passes."""
+    """Passes over the images that the run learns from; empty: as budget.unit says."""
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: Literal["sgd", "adamw", "lars"]
     learning_rate: Positive
@@ -63,6 +69,9 @@ class Joint(Training):
     If every label is known, ``views`` classifies the features that SSL has computed, and saves a third of the passes.
     With a label budget, the labelled images get augmented views of their own, which saves nothing.
     """
+    images: Literal["same", "independent"]
+    """independent: labelled images are a stream of their own, in the order of the other arms. same: they are the images
+    of the SSL views (the paper's three branches); of these, only labelled ones count in cross-entropy."""
     balance: Literal["fixed", "schedule", "uncertainty", "gradnorm"]
     """How the losses are weighted, in addition to lambda: not at all, by a curve over the run, by learned uncertainties
     (arXiv:1705.07115), or so that their gradients stay in proportion (arXiv:1711.02257)."""
@@ -71,6 +80,13 @@ class Joint(Training):
     gradient_checks: Annotated[int, Field(ge=0)]
     """How often along the run the gradients of the two losses are compared; 0 = never. A comparison costs about as much
     as a backward pass and does not change the training."""
+
+
+class ImageNet(Training):
+    """The arm ``imagenet``: fine-tuning on the labels from torchvision's ImageNet-1k weights."""
+
+    source: Annotated[str, AfterValidator(_weights_file)] | None
+    """File with the weights, by torchvision's names: .pth, .pt or .safetensors; empty: torchvision downloads them."""
 
 
 class Distill(Training):

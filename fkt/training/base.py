@@ -12,6 +12,9 @@ from fkt.models.classifier import Classifier
 from fkt.params import CrossEntropy
 from fkt.views.loader import Batch
 
+UNKNOWN = -1
+"""Label of an image that is not in the label budget."""
+
 
 class Objective(nn.Module, ABC):
     """The loss that a training run minimizes; a module that contains everything that is trained."""
@@ -62,8 +65,12 @@ class SupervisedLoss(nn.Module):
         self.label_smoothing = params.label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) logits, (B,) int64 labels -> scalar, in float32."""
-        return F.cross_entropy(logits.float(), labels, self.weights, label_smoothing=self.label_smoothing)
+        """(B, K) logits, (B,) int64 labels, -1 where unknown -> scalar, in float32: a mean over known labels.
+
+        Without a known label it is NaN.
+        """
+        weights, smoothing = self.weights, self.label_smoothing
+        return F.cross_entropy(logits.float(), labels, weights, ignore_index=UNKNOWN, label_smoothing=smoothing)
 
 
 @torch.no_grad()

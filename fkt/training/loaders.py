@@ -39,12 +39,13 @@ def views_loader(
     ssl_labelled: Tensor | None = None,
     labelled: Tensor | None = None,
     images: Pipeline | None = None,
+    same_images: bool = False,
 ) -> Loader:
     """Return batches of SSL views of all training images.
 
     ssl_labelled: positions of the images whose labels the SSL method sees; None: it sees no labels. labelled: positions
     of the images whose labels cross-entropy sees; None: no labelled images. images: pipeline of the labelled images
-    that each batch has besides the views; None: the labels of the views alone.
+    that each batch has besides the views; None: the labels of the views alone. same_images: see Loader.
     """
     none = session.labelled[:0]
     return Loader(
@@ -54,6 +55,7 @@ def views_loader(
         num_views=num_views,
         views=views_pipeline(session),
         images=images,
+        same_images=same_images,
         batch_size=session.training.batch_size,
         seed=session.run.seed,
         device=session.device,

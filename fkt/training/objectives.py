@@ -172,11 +172,15 @@ class Functional(Objective):
         else:
             assert batch.images is not None
             logits, labels = self.classifier(batch.images), batch.labels
-        ce, ssl = self.cross_entropy(logits, labels), output.loss
+        ssl = output.loss
+        # Without a label in the batch, cross-entropy and its gradient are 0. The images still go through the network,
+        # so that BatchNorm sees them in every step, and every step costs the same.
+        ce = self.cross_entropy(logits, labels) if batch.has_labels else 0.0 * logits.float().sum()
         # SimSiam's loss is negative, which these balances cannot handle. A constant does not change the gradient.
         fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}
-        parts = {"ce": ce.detach(), "ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
+        parts = {"ce": ce.detach()} if batch.has_labels else {}
+        parts |= {"ssl": ssl.detach(), "weight_ce": fused.weight_ce, "weight_ssl": fused.weight_ssl}
         return {"total": fused.total, **parts, **compared, **health(output.features), **output.logs}
 
     def before_step(self, step: int, steps: int) -> None:

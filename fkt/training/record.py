@@ -30,10 +30,12 @@ class Start:
 
     folder: Path | None = None
     """Model that the run starts from, or that its pseudo-labels come from."""
-    spent_passes: int = 0
-    """Image passes of the training of that model, and of those before it."""
+    spent_passes: float = 0
+    """What the arm has spent of the budget so far, in image passes, or FLOPs as passes if ``budget.unit`` is flops."""
     pseudo_labels: str | None = None
     """Digest of the pseudo-labels."""
+    weights: str | None = None
+    """Digest of the file of weights that the run starts from, if this is not a model of ours."""
     flops: int = 0
     seconds: float = 0.0
     warnings: Sequence[str] = ()
@@ -45,7 +47,6 @@ def record(
     fitted: Fitted,
     length: Length,
     keep: str,
-    epochs: float,
     start: Start,
     sizes: Mapping[str, float],
 ) -> None:
@@ -71,7 +72,7 @@ def record(
             "kept_step": fitted.kept_step,
             "steps": length.steps,
             "image_passes": length.image_passes,
-            "spent_passes": start.spent_passes + length.image_passes,
+            "spent_passes": start.spent_passes + length.spent,
             "warnings": warnings,
             **({"labelled_images": len(session.labelled)} if isinstance(model, Classifier) else {}),
         },
@@ -81,7 +82,8 @@ def record(
     cost = cost_of(session, model, fitted, length, start)
     if sizes:
         cost["ssl_sizes"] = dict(sizes)
-    cost |= {"stage": run.network.stage, "kept_step": fitted.kept_step, "epochs": epochs, "warnings": warnings}
+    cost |= {"stage": run.network.stage, "kept_step": fitted.kept_step, "epochs": length.epochs}
+    cost |= {"budget": length.reason, "warnings": warnings}
     write_json(run.log / "cost.json", cost)
     _write_curve(run.log / "curve.csv", fitted.rows)
     for warning in warnings:

@@ -1,12 +1,13 @@
 """One training run: its data, its fresh weights, and the training itself."""
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fkt.core.arms import TEACHER
 from fkt.core.files import file_digest
@@ -15,6 +16,7 @@ from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run
 from fkt.data.keys import seeded
 from fkt.data.meta import Meta, load_meta
+from fkt.data.normalize import normalize
 from fkt.data.store import Split, load_split
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, load_backbone
@@ -26,15 +28,15 @@ from fkt.training.batchnorm import recalibrate
 from fkt.training.budget import Length, labelled_length
 from fkt.training.labels import check_against_data, labelled_index, ssl_labelled_index
 from fkt.training.loaders import labelled_loader
-from fkt.training.loop import fit
-from fkt.training.monitor import validation
+from fkt.training.loop import Fitted, fit
+from fkt.training.monitor import Validate, validation
 from fkt.training.objectives import Frozen, Representational
 from fkt.training.record import Start, record
 from fkt.training.resume import Resume, fingerprint
 from fkt.views.loader import Loader
 
-STATISTICS_BATCHES = 16
-"""Batches of views from which running statistics are estimated after a training that has not updated them."""
+RECALIBRATION_BATCH = 256
+"""Images in a batch of ``bn: recalibrated``, at most: one number for every arm."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,19 @@ class Session:
         labels = self.train_split.labels[self.labelled].cpu()
         return SupervisedLoss(self.params.cross_entropy, labels, self.meta.num_classes)
 
-    def labelled_length(self, arm: str | None = None, spent_passes: int = 0, *, frozen: bool = False) -> Length:
+    def relative_flops(self, model: Model) -> float:
+        """Return the FLOPs of a pass through a network relative to those of ``model.backbone``."""
+        if model == self.params.model:
+            return 1.0
+        shape = (1, self.meta.channels, self.meta.image_size, self.meta.image_size)
+        with torch.device("meta"):  # shapes without values
+            sizes = [
+                forward_flops(build_backbone(one, self.meta.channels), torch.zeros(shape))
+                for one in (model, self.params.model)
+            ]
+        return sizes[0] / sizes[1]
+
+    def labelled_length(self, arm: str | None = None, spent_passes: float = 0, *, frozen: bool = False) -> Length:
         """Return the length of an arm's training on the labelled images, by default of this run's."""
         section = Run("", arm or self.run.name, 0).network.section
         return labelled_length(
@@ -152,20 +166,22 @@ class Session:
             resume=Resume(self.run.checkpoint(self._fingerprint(length, start))),
             label=self.run.label,
         )
-        if objective.needs_statistics:
-            start = self._estimate_statistics(model, loader, length.steps, start)
-        epochs = length.steps / loader.steps_per_epoch
-        record(self, model, fitted, length, keep, epochs, start, objective.sizes)
+        if self.params.bn == "recalibrated" or objective.needs_statistics:
+            fitted = self._recalibrated(model, fitted, validate)
+        record(self, model, fitted, length, keep, start, objective.sizes)
 
-    def _estimate_statistics(self, model: nn.Module, loader: Loader, steps: int, start: Start) -> Start:
-        """Estimate the running statistics of a backbone on views that follow the run's, and add what this costs."""
-        began, meta = time.perf_counter(), self.meta
-        batches = loader.steps(steps, steps + STATISTICS_BATCHES)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            recalibrate(model, (batch.views.images[0] for batch in batches if batch.views is not None))
-        image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size, device=self.device)
-        flops = STATISTICS_BATCHES * loader.batch_size * forward_flops(model, image)
-        return replace(start, flops=start.flops + flops, seconds=start.seconds + time.perf_counter() - began)
+    def _recalibrated(self, model: Classifier | ResNet, fitted: Fitted, validate: Validate | None) -> Fitted:
+        """Estimate BatchNorm's statistics anew, and score the kept step of the learning curve again."""
+        began, split = time.perf_counter(), self.train_split
+        batches = torch.arange(len(split)).chunk(math.ceil(len(split) / RECALIBRATION_BATCH))  # of about equal size
+        recalibrate(
+            model,
+            (normalize(split.images(i).to(self.device), self.meta.mean, self.meta.std) for i in batches),
+        )
+        rows = [
+            row | validate() if validate is not None and row["step"] == fitted.kept_step else row for row in fitted.rows
+        ]
+        return replace(fitted, rows=rows, check_seconds=fitted.check_seconds + time.perf_counter() - began)
 
     def _fingerprint(self, length: Length, start: Start) -> str:
         return fingerprint(
@@ -174,6 +190,7 @@ class Session:
             length=asdict(length),
             data=self.meta.checksums,
             start=file_digest(start.folder / WEIGHTS) if start.folder is not None else None,
+            weights=start.weights,
             pseudo_labels=start.pseudo_labels,  # computed again when a run is resumed: another device may give others
             precision=str(self.precision),
             device=str(self.device),

@@ -52,14 +52,17 @@ class Batch:
     labels: Tensor
     """(B,) int64, for cross-entropy: labels of ``images``, or of the images in ``views`` if ``images`` is None; -1 if
     the label is not in the label budget."""
+    has_labels: bool = True
+    """Whether a label is in the label budget; known without a look at ``labels`` on the device."""
 
 
 class Loader:
-    """Two independent streams: views of all training images, and labelled images.
+    """Two streams: views of all training images, and labelled images.
 
     Views: each epoch is a permutation of the train split, cut into full batches; each epoch leaves out other images.
     Labelled images: permutations of the labelled positions one after another, cut into batches. If there are fewer
-    labelled images than the batch size, a batch repeats them, each time with new random numbers.
+    labelled images than the batch size, a batch repeats them, each time with new random numbers. The streams are
+    independent, or the images of the second are the same as those of the views, labelled or not.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Loader:
         num_views: int,
         views: Pipeline,
         images: Pipeline | None,
+        same_images: bool = False,
         batch_size: int,
         seed: int,
         device: torch.device | None = None,
@@ -78,8 +82,9 @@ class Loader:
         """split: the train split; labelled: (M,) positions of the images whose labels cross-entropy may see.
 
         ssl_labelled: positions of the images whose labels an SSL method may see; num_views: 0 = no views; views and
-        images: pipelines of the two streams; images=None: no labelled images; device: of the batches, by default the
-        split's. Raises ParamsError if the split cannot fill a batch of views, or if ``images`` has no labelled images.
+        images: pipelines of the two streams; images=None: no labelled images; same_images: the images of the views
+        in place of an independent stream; device: of the batches, by default the split's. Raises ParamsError if the
+        split cannot fill a batch of views, or if ``images`` has no labelled images.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -92,16 +97,9 @@ class Loader:
         self.split = split.to("cpu") if self.on_host else split
         self.labelled = labelled.cpu()
         self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
-        self.num_views, self.views, self.images = num_views, views, images
+        self.num_views, self.views, self.images, self.same_images = num_views, views, images, same_images
         self.batch_size, self.seed = batch_size, seed
         self._orders: dict[str, tuple[int, Tensor]] = {}
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Number of steps in which each image is used about once: in the views if there are any, else labelled."""
-        if self.num_views:
-            return float(len(self.split) // self.batch_size)
-        return len(self.labelled) / self.batch_size
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step, counted from 0."""
@@ -125,9 +123,10 @@ class Loader:
             augmented = tuple(_augment(self.views, stored, index, *key) for key in keys)
             views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
         if self.images is not None:
-            index = self._labelled_index(step)
+            index = index if self.same_images else self._labelled_index(step)
             images = _augment(self.images, self._stored(index), index, self.seed, "image", step)
-        return Batch(views, images, self.known[index])
+        labels = self.known[index]
+        return Batch(views, images, labels, bool((labels >= 0).any()))
 
     def _finished(self, batch: Batch) -> Batch:
         """Move a batch to its device, and normalize images that are still uint8."""
@@ -135,7 +134,8 @@ class Loader:
         if views is not None:
             moved = tuple(self._normalized(view) for view in views.images)
             views = replace(views, images=moved, labels=views.labels.to(self.device), ids=views.ids.to(self.device))
-        return Batch(views, None if images is None else self._normalized(images), batch.labels.to(self.device))
+        images = None if images is None else self._normalized(images)
+        return replace(batch, views=views, images=images, labels=batch.labels.to(self.device))
 
     def _normalized(self, images: Tensor) -> Tensor:
         images = images.to(self.device)

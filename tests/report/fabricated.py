@@ -14,7 +14,8 @@ from fkt.core.arms import PRETRAINED, STUDENT, TEACHER
 from fkt.core.runs import Run, maps_path, prepared_path
 from fkt.params import Labels, Params, load_params
 
-SKILL = {"supervised": 0.62, "frozen": 0.65, "representational": 0.71, "distilled": 0.73, "functional": 0.78}
+SKILL = {"supervised": 0.62, "imagenet": 0.64, "frozen": 0.65, "representational": 0.71, "distilled": 0.73}
+SKILL |= {"functional": 0.78}
 SHARE = {PRETRAINED: 2 / 3} | dict.fromkeys(("frozen", "representational", TEACHER, STUDENT, "distilled"), 1 / 3)
 """Share of the arm's passes, for networks of arms with several training stages."""
 PASSES = {PRETRAINED: 2, TEACHER: 2, "functional": 3}

@@ -146,7 +146,8 @@ def test_maps_show_every_model_on_the_same_images(results: Results, drawn: list[
     maps, classes = results.maps, results.meta["classes"]
     assert [model.mode for model in maps] == [PRETRAINED, *ARMS]
     maps_figure.draw_maps(maps, classes, 4, "digits", tmp_path / "a.png", seed=7)
-    grid = np.array(drawn[0].axes[: 4 * 7]).reshape(4, 7)
+    columns = 1 + len(maps)
+    grid = np.array(drawn[0].axes[: 4 * columns]).reshape(4, columns)
     functional = maps[-1]
     assert functional.predicted is not None and functional.confidence is not None
     for axes_row, row in zip(grid, maps_figure.choose_rows(maps[1:], 4), strict=True):

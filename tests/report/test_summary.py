@@ -166,7 +166,8 @@ def test_a_mean_over_seeds_needs_a_number_for_every_seed() -> None:
 def test_the_plot_data_have_every_point_and_every_image(results: Results) -> None:
     curves = curve_rows(results.arms)
     assert curves.groupby("mode").size().to_dict() == {
-        "supervised": 2 * 20, "frozen": 2 * 40, "representational": 2 * 40, "distilled": 2 * 60, "functional": 2 * 20,
+        "supervised": 2 * 20, "imagenet": 2 * 20, "frozen": 2 * 40, "representational": 2 * 40, "distilled": 2 * 60,
+        "functional": 2 * 20,
     }  # fmt: skip
     assert curves.loc[curves["stage"] == "pretrain", "val_accuracy"].isna().all()
     assert curves.loc[curves["stage"] == "distill", "pseudo"].notna().all()

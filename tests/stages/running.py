@@ -13,7 +13,7 @@ SMALL: dict[str, Any] = {
     "budget": {"passes": 6, "checks": 2},
     "model": {"backbone": "resnet10", "width": 16},
     "ssl": {"simclr": {"projector_hidden": 16, "projector_size": 8}},
-    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "joint", "frozen")},
+    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "imagenet", "joint", "frozen")},
     "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
     "cam": {"images": 2, "candidates": 8},
@@ -30,10 +30,10 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def train_one(name: str, seed: int, params: Params) -> None:
     """Train one network as its stage does."""
-    from stages import distill, finetune, frozen, joint, pretrain, supervised
+    from stages import distill, finetune, frozen, imagenet, joint, pretrain, supervised
 
     mains = {module.__name__.split(".")[-1]: module.main
-             for module in (distill, finetune, frozen, joint, pretrain, supervised)}  # fmt: skip
+             for module in (distill, finetune, frozen, imagenet, joint, pretrain, supervised)}  # fmt: skip
     mains[NETWORKS[name].section](Run(params.dataset, name, seed), params)
 
 

@@ -23,7 +23,7 @@ from tests import fakes
 from tests.conftest import ROOT
 from tests.stages.running import SMALL, merged, run_stages, train, train_one
 
-ALL = list(MODES)
+ALL = [mode for mode in MODES if mode != "imagenet"]  # which needs a wider network
 PIXELS = torch.zeros(1, 1, 16, 16)
 
 

@@ -1,42 +1,62 @@
-"""Running statistics that are estimated after a training."""
+"""Statistics of BatchNorm, estimated anew."""
 
-import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fkt.training.batchnorm import recalibrate
-from tests.ssl.harness import backbone
+
+GENERATOR = torch.Generator().manual_seed(0)
+BATCHES = [3.0 * torch.randn(size, 2, 4, 4, generator=GENERATOR) + 1.0 for size in (8, 8, 5)]
 
 
-def batches(count: int) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(5 + number, 3, 4, 4, generator=generator) * (number + 1) + number for number in range(count)]
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
 
 
-def test_statistics_are_means_over_the_batches() -> None:
-    norm = nn.BatchNorm2d(3, momentum=0.3)
-    nn.init.constant_(norm.weight, 2.0)
-    model = nn.Sequential(norm, nn.Dropout(0.5)).eval()
-    model(torch.full((2, 3, 4, 4), 100.0))
-    weights = [parameter.clone() for parameter in model.parameters()]
-    recalibrate(model, iter(batches(4)))
-    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in batches(4)])
-    variances = torch.stack([batch.transpose(0, 1).flatten(1).var(dim=1) for batch in batches(4)])
-    torch.testing.assert_close(norm.running_mean, means.mean(dim=0))
-    torch.testing.assert_close(norm.running_var, variances.mean(dim=0))
-    assert (norm.momentum, norm.training, model[1].training) == (0.3, False, False)
-    assert all(torch.equal(*pair) for pair in zip(weights, model.parameters(), strict=True))
-    assert all(parameter.grad is None for parameter in model.parameters())
+def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased variance of each channel, in float64, by hand."""
+    values = images.double().transpose(0, 1).flatten(1)
+    mean = values.mean(1, keepdim=True)
+    return mean[:, 0], (values - mean).square().sum(1) / (values.shape[1] - 1)
 
 
-def test_statistics_of_equal_batches_normalize_them_in_evaluation_as_in_training() -> None:
-    model, images = backbone().train(), torch.randn(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    expected = model(images).detach()
-    recalibrate(model, [images] * 3)
-    assert model.training
-    torch.testing.assert_close(model.eval()(images), expected, atol=0.02, rtol=0.02, msg="but for B / (B - 1)")
+def test_the_statistics_of_a_linear_network_are_the_means_over_batches() -> None:
+    """The layer sees W x + b, so that its statistics follow from those of the pixels."""
+    model = network()[:2]
+    recalibrate(model, BATCHES)
+    weight, bias = model[0].weight.detach().double()[:, :, 0, 0], model[0].bias.detach().double()  # type: ignore[union-attr]
+    outputs = [torch.einsum("oc,bchw->bohw", weight, images.double()) + bias[:, None, None] for images in BATCHES]
+    means, variances = zip(*map(statistics, outputs), strict=True)
+    torch.testing.assert_close(model[1].running_mean.double(), torch.stack(means).mean(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model[1].running_var.double(), torch.stack(variances).mean(0), rtol=1e-5, atol=1e-5)
 
 
-def test_no_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="no batch to estimate"):
-        recalibrate(nn.BatchNorm1d(2), [])
+def test_the_result_depends_on_the_weights_and_the_batches_alone() -> None:
+    """Deeper layers see what the layers before them normalize by the batch."""
+    found = []
+    for history in ([], [10 * images for images in BATCHES]):
+        model = network().eval()
+        model[1].train(), model[4].train()
+        for images in history:
+            model(images)
+        model.eval()
+        recalibrate(model, BATCHES)
+        found.append(model.state_dict())
+    assert all(tensor.equal(found[1][name]) for name, tensor in found[0].items())
+
+
+def test_nothing_else_changes() -> None:
+    model = network()
+    model[1].momentum = 0.3
+    model.eval()
+    model[4].train()
+    calls: list[bool] = []
+    model[2].register_forward_hook(lambda layer, *_: calls.append(layer.training))
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    recalibrate(model, BATCHES)
+    assert calls == [False] * 3, "dropout stays off"
+    assert (model[1].momentum, model[4].momentum) == (0.3, 0.1)
+    assert [layer.training for layer in model] == [False, False, False, False, True]
+    for name, parameter in model.named_parameters():
+        assert parameter.equal(before[name]) and parameter.grad is None

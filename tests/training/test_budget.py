@@ -1,4 +1,4 @@
-"""Every arm gets the same number of image passes."""
+"""Every arm spends the same amount of the budget's unit."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import pytest
 
 from fkt.core.errors import ParamsError
 from fkt.params import Budget, Training
-from fkt.training.budget import Length, distill_length, is_due, labelled_length, ssl_length
+from fkt.training.budget import Length, distill_length, is_due, labelled_length, labelling_cost, ssl_length
 from tests.training.test_optim import section
 
-BUDGET = Budget(passes=30.0, pretrain_share=2 / 3, checks=20)
+BUDGET = Budget(unit="passes", passes=30.0, epochs=None, pretrain_share=2 / 3, checks=20)
 
 
 def on_labels(
@@ -47,12 +47,12 @@ def test_the_papers_hundred_epochs_are_three_hundred_passes() -> None:
     """methods.md 1.6: 100 joint epochs cost what 100 epochs of pretraining and 100 of fine-tuning do."""
     batch = section(batch_size=100, epochs=100.0)
     null = section(batch_size=100)
-    budget = Budget(passes=300.0, pretrain_share=2 / 3, checks=20)
+    budget = BUDGET.model_copy(update={"passes": 300.0})
     joint = ssl_length(batch, budget, num_images=1000, passes_per_image=3, passes=300.0)
     pretrain = ssl_length(batch, budget, num_images=1000, passes_per_image=2, passes=200.0)
     assert joint.image_passes == 300 * 1000 and pretrain.image_passes == 200 * 1000
     rest = on_labels(null, budget, num_labelled=1000, spent_passes=pretrain.image_passes)
-    assert rest == on_labels(batch, budget, num_labelled=1000)
+    assert rest.steps == on_labels(batch, budget, num_labelled=1000).steps
     assert on_labels(null, budget, num_labelled=1000).steps == 3 * rest.steps
 
 
@@ -68,6 +68,108 @@ def test_pretraining_that_spends_everything_is_an_error() -> None:
         on_labels(section(), spent_passes=30_000)
     with pytest.raises(ParamsError, match=r"leaves nothing for distill after the teacher has spent 20.0;"):
         distill_length(section(), BUDGET, num_images=1000, spent_passes=20_000)
+
+
+N, M, B = 1200, 60, 40
+"""Training images, labelled ones, batch size: 30 batches of all, 1.5 of the labelled."""
+
+
+def lengths(
+    budget: Budget, training: Training, *, views: float = 2, targets: int = 0, teacher: float = 1.0
+) -> dict[str, Length]:
+    """Every training run of all arms, as their stages compute them. teacher: FLOPs relative to model.backbone."""
+    ssl = {"num_images": N, "target_passes": targets}
+    share = budget.passes * budget.pretrain_share
+    labelled = {"num_images": N, "num_labelled": M}
+    pretrain = ssl_length(training, budget, passes_per_image=views, passes=share, **ssl)
+    large = ssl_length(training, budget, passes_per_image=views, passes=share / 2, relative_flops=teacher, **ssl)
+    spent = large.spent + labelling_cost(budget, N, teacher)
+    student = distill_length(training, budget, num_images=N, spent_passes=spent)
+    return {
+        "supervised": on_labels(training, budget, **labelled),
+        "pretrain": pretrain,
+        "finetune": on_labels(training, budget, spent_passes=pretrain.spent, **labelled),
+        "frozen": on_labels(training, budget, spent_passes=pretrain.spent, frozen=True, **labelled),
+        "teacher": large,
+        "student": student,
+        "distilled": on_labels(training, budget, spent_passes=spent + student.spent, **labelled),
+        "joint": ssl_length(
+            training, budget, passes_per_image=views + 1, passes=budget.passes, sees_labels=True, **ssl
+        ),
+    }
+
+
+def steps(found: dict[str, Length]) -> dict[str, int]:
+    return {name: length.steps for name, length in found.items()}
+
+
+def test_units_in_closed_form_without_targets() -> None:
+    """30 passes of 1200 images in batches of 40: 900 supervised steps."""
+    training: Training = section(batch_size=B)
+    budget = BUDGET.model_copy
+    plain = {"supervised": 900, "pretrain": 300, "finetune": 300, "frozen": 300}
+    plain |= {"teacher": 150, "student": 300, "distilled": 300, "joint": 300}
+    assert steps(lengths(BUDGET, training)) == plain
+    flops = steps(lengths(budget(update={"unit": "flops"}), training, teacher=1.0))
+    assert flops == plain | {"frozen": 900, "student": 290}, "a forward pass is a third, labelling 10 steps"
+    labelled = dict.fromkeys(("supervised", "finetune", "frozen", "distilled", "joint"), 900)
+    assert steps(lengths(budget(update={"unit": "labelled_steps"}), training, teacher=3.0)) == plain | labelled
+    epochs = dict.fromkeys(plain, 200 * 3 // 2) | dict.fromkeys(("pretrain", "teacher", "student", "joint"), 6000)
+    found = lengths(budget(update={"unit": "epochs", "epochs": 200.0}), training, teacher=3.0)
+    assert steps(found) == epochs and {length.epochs for length in found.values()} == {200.0}
+
+
+@pytest.mark.parametrize(("views", "targets", "teacher"), [(2, 0, 1.0), (2, 2, 2.25), (3, 4, 4.0), (1.25, 0, 2.0)])
+def test_under_flops_every_arm_has_the_same_flops_to_within_a_step(views: float, targets: int, teacher: float) -> None:
+    """Counted from what the runs do, in units of one forward pass of model.backbone. views: tiles are a fraction."""
+    budget = BUDGET.model_copy(update={"unit": "flops", "passes": 90.0})
+    found = lengths(budget, section(batch_size=B), views=views, targets=targets, teacher=teacher)
+
+    def flops(name: str) -> float:
+        length = found[name]
+        size, each = (teacher if name == "teacher" else 1.0), (1 if length.frozen else 3)
+        return size * length.steps * (each * length.passes_per_step + length.target_passes_per_step)
+
+    arms = {
+        "supervised": ["supervised"],
+        "representational": ["pretrain", "finetune"],
+        "frozen": ["pretrain", "frozen"],
+        "distilled": ["teacher", "student", "distilled"],
+        "functional": ["joint"],
+    }
+    total = {arm: sum(map(flops, parts)) for arm, parts in arms.items()}
+    total["distilled"] += teacher * N  # the teacher labels all images
+    step = (3 * (views + 1) + targets) * B
+    assert all(abs(spent - 3 * 90 * N) <= step / 2 + 1e-6 for spent in total.values()), total
+    if targets:
+        nominal = lengths(BUDGET, section(batch_size=B), views=views, targets=targets)["pretrain"]
+        assert nominal.steps * 3 > found["pretrain"].steps, "targets cost something"
+
+
+def test_the_nominal_passes_of_byol_and_tribyol_cost_more_flops() -> None:
+    """Per nominal pass 1.33 for BYOL (2 views, 2 target passes) and 1.44 for TriBYOL (3 views, 4 target passes)."""
+    budget = BUDGET.model_copy(update={"unit": "flops"})
+    for views, targets, ratio in ((2, 2, 4 / 3), (3, 4, 13 / 9)):
+        length = lengths(budget, section(batch_size=B), views=views, targets=targets)["pretrain"]
+        assert length.spent_per_step == pytest.approx(ratio * length.passes_per_step)
+
+
+def test_under_epochs_no_remainder_of_an_epoch_is_lost() -> None:
+    """1150 images make 17 full batches of 64: by the loader's epochs the joint run would see 5 % fewer labels."""
+    budget = BUDGET.model_copy(update={"unit": "epochs", "epochs": 32.0})
+    training: Training = section(batch_size=64)
+    joint = ssl_length(training, budget, num_images=1150, passes_per_image=3, passes=1.0, sees_labels=True)
+    assert joint.steps * 64 == 32 * 1150
+    assert on_labels(training, budget, num_images=1150, num_labelled=1150).steps == joint.steps
+
+
+def test_a_length_tells_why_it_is_what_it_is() -> None:
+    for unit in ("passes", "flops", "labelled_steps", "epochs"):
+        budget = BUDGET.model_copy(update={"unit": unit, "epochs": 5.0 if unit == "epochs" else None})
+        assert {length.reason for length in lengths(budget, section(batch_size=B)).values()} == {unit}
+        own = lengths(budget, section(batch_size=B, epochs=3.0))
+        assert {length.reason for length in own.values()} == {"own_epochs"}
+        assert own["joint"].steps == 3 * 30 and own["supervised"].steps == round(3 * 1.5)
 
 
 @pytest.mark.parametrize(("steps", "checks"), [(100, 20), (101, 20), (7, 20), (1, 20), (50, 1)])

@@ -17,6 +17,7 @@ from fkt.ssl.losses.contrastive import nt_xent
 from fkt.ssl.simclr import SimCLR
 from fkt.training.balance import Balance, Fixed
 from fkt.training.base import SupervisedLoss, health
+from fkt.training.batchnorm import recalibrate
 from fkt.training.objectives import Distill, Frozen, Functional, Pretrain, Representational, Supervised
 from fkt.views.loader import Batch, Views
 
@@ -40,9 +41,12 @@ def batch() -> Batch:
 
 
 def views() -> tuple[Tensor, ...]:
-    made = batch().views
-    assert made is not None
-    return made.images
+    return views_of(batch()).images
+
+
+def views_of(made: Batch) -> Views:
+    assert made.views is not None
+    return made.views
 
 
 def functional(
@@ -72,6 +76,78 @@ def test_functional_with_zero_weight_has_the_supervised_gradient() -> None:
         torch.testing.assert_close(found[name], gradient, msg=name)
     for parameter in joint.method.projector.parameters():  # type: ignore[union-attr]
         assert parameter.grad is not None and not parameter.grad.any()
+
+
+def test_functional_with_zero_weight_is_the_supervised_network_but_for_what_batchnorm_saw() -> None:
+    """The weights are the same. The running statistics are not, because the views went through the layers, too.
+
+    Estimated anew on the same images they agree, because they then depend on the weights alone.
+    """
+    joint, alone = functional(0.0), Supervised(classifier(), SupervisedLoss(PLAIN, LABELS, 3)).train()
+    for objective in (joint, alone):
+        optimizer = torch.optim.SGD(objective.model.parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            objective.loss(batch())["total"].backward()
+            optimizer.step()
+    for (name, mine), other in zip(joint.model.named_parameters(), alone.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, msg=name)
+    plain = torch.randn(8, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+
+    def outputs() -> list[Tensor]:
+        with torch.no_grad():
+            return [objective.model.eval()(plain) for objective in (joint, alone)]
+
+    as_trained = outputs()
+    assert (as_trained[0] - as_trained[1]).abs().max() > 0.01
+    for objective in (joint, alone):
+        recalibrate(objective.model, plain.chunk(2))
+    mine, other = outputs()
+    torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+    assert (mine - as_trained[0]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("classify_views", [False, True])
+def test_only_the_known_labels_of_the_same_images_count(classify_views: bool) -> None:
+    known = torch.tensor([0, 3, 5])
+    labels = torch.full((8,), -1).index_copy(0, known, LABELS[known])
+    whole = batch()
+    found = functional(0.5, classify_views=classify_views).loss(Batch(whole.views, whole.images, labels))
+    images = views() if classify_views else (whole.images,)
+    rows = [image + 8 * view for view in range(len(images)) for image in known.tolist()]
+    logits = classifier().train()(torch.cat(images))[rows]  # type: ignore[arg-type]
+    expected = F.cross_entropy(logits, LABELS[known].repeat(len(images)))
+    torch.testing.assert_close(found["ce"], expected.detach())
+    torch.testing.assert_close(found["total"].detach(), found["ce"] + 0.5 * found["ssl"])
+
+
+@pytest.mark.parametrize("classify_views", [False, True])
+def test_a_batch_without_a_label_has_the_gradient_of_ssl_alone(classify_views: bool) -> None:
+    whole = batch()
+    unlabelled = Batch(whole.views, whole.images, torch.full((8,), -1), has_labels=False)
+    joint = functional(0.5, classify_views=classify_views, gradient_checks=1)
+    joint.before_step(0, 1)
+    seen = joint.classifier.backbone.bn1.num_batches_tracked.clone()
+    found = joint.loss(unlabelled)
+    assert joint.classifier.backbone.bn1.num_batches_tracked - seen == 2 - classify_views, "every step costs the same"
+    assert "ce" not in found and "grad_cosine" not in found
+    assert all(torch.isfinite(value) for value in found.values())
+    found["total"].backward()
+    ssl = functional(0.5)
+    (0.5 * ssl.method(views_of(whole)).loss).backward()
+    for mine, other in zip(joint.method.parameters(), ssl.method.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-6)
+    assert joint.classifier.head.weight.grad is None or not joint.classifier.head.weight.grad.any()
+
+
+@pytest.mark.parametrize(("smoothing", "class_weights"), [(0.0, "none"), (0.3, "none"), (0.3, "balanced")])
+def test_cross_entropy_is_that_of_the_known_labels_alone(smoothing: float, class_weights: str) -> None:
+    params = CrossEntropy.model_validate({"label_smoothing": smoothing, "class_weights": class_weights})
+    loss = SupervisedLoss(params, torch.tensor([0, 0, 0, 1, 2]), 3)
+    logits = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    known = torch.tensor([1, 2, 6])
+    labels = torch.full((8,), -1).index_copy(0, known, LABELS[known])
+    torch.testing.assert_close(loss(logits, labels), loss(logits[known], LABELS[known]))
 
 
 def test_the_total_is_linear_in_lambda() -> None:

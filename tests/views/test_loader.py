@@ -35,6 +35,7 @@ def loader(
     seed=0,
     steps=STEPS,
     images=True,
+    same_images=False,
 ):
     split = split if split is not None else fake_split(21)
     views = build_pipeline(steps, engine, split.meta)
@@ -45,6 +46,7 @@ def loader(
         num_views=num_views,
         views=views,
         images=views if images else None,
+        same_images=same_images,
         batch_size=batch_size,
         seed=seed,
     )
@@ -63,8 +65,7 @@ def same(one, other):
 
 def test_each_epoch_of_views_is_another_permutation_in_full_batches():
     source = loader(steps=[])
-    assert source.steps_per_epoch == 2  # 21 images, batches of 8
-    epochs = [
+    epochs = [  # 21 images make two batches of 8
         torch.cat([which(source.batch(2 * epoch + at).views.images[0]) for at in range(2)]) for epoch in range(40)
     ]
     assert all(len(epoch.unique()) == 16 for epoch in epochs)
@@ -92,9 +93,28 @@ def test_a_method_without_ssl_labels_sees_no_labels(engine):
         assert (batch.views.labels == -1).all()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_images_come_with_the_labels_that_are_known(engine):
+    labelled = torch.tensor([1, 4])
+    source, other = (loader(steps=[], engine=engine, labelled=labelled, same_images=same) for same in (True, False))
+    seen = []
+    for batch, independent in zip(source.steps(0, 20), other.steps(0, 20), strict=True):
+        index = which(batch.views.images[0])
+        assert torch.equal(which(batch.images), index) and torch.equal(batch.views.ids, index)
+        assert torch.equal(batch.labels, torch.where(torch.isin(index, labelled), index % 3, -1))
+        assert batch.has_labels == bool(torch.isin(index, labelled).any())
+        assert independent.has_labels and torch.equal(batch.views.ids, independent.views.ids)
+        seen.append(batch.has_labels)
+    assert any(seen) and not all(seen), "two labels in 21 images: some batches of 8 have none"
+
+
+def test_the_same_images_have_random_numbers_of_their_own():
+    batch = loader(same_images=True).batch(3)
+    assert not torch.equal(batch.images, batch.views.images[0])
+
+
 def test_labelled_images_are_used_equally_often():
     source = loader(steps=[], num_views=0)
-    assert source.steps_per_epoch == pytest.approx(5 / 8)
     seen = torch.zeros(21, dtype=torch.long)
     for at in range(13):
         batch = source.batch(at)
