@@ -108,7 +108,7 @@ def failures(
         found += _of_seeds(loss, _not_finite, f"the loss of {stage} {{}}; lower the learning rate")
         for column, name in LOSSES.items():
             losses = _column(by_seed, column)
-            found += _of_seeds(losses, _rising, f"the {name} of {stage} {{}}; lower the learning rate")
+            found += _of_seeds(losses, _not_falling, f"the {name} of {stage} {{}}; change the learning rate")
             found += _of_seeds(losses, _falling, f"the {name} of {stage} {{}}; raise budget.passes")
         found += _of_seeds(_column(by_seed, "feature_std"), _collapsed, f"the features of {stage} collapsed: {{}}")
     return found
@@ -155,9 +155,9 @@ def _not_finite(loss: pd.Series) -> str | None:
     return f"became {wrong.iloc[0]}" if len(wrong) else None
 
 
-def _rising(loss: pd.Series) -> str | None:
+def _not_falling(loss: pd.Series) -> str | None:
     first, last = loss.iloc[0], loss.iloc[-1]
-    return f"rose from {first:.3g} to {last:.3g}" if last > first else None
+    return f"did not fall: {first:.5g} at the start, {last:.5g} at the end" if last >= first else None
 
 
 def _falling(loss: pd.Series) -> str | None:
