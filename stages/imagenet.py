@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def main(run: Run, params: Params) -> None:
     """Train the network with ImageNet weights, and a new linear layer, on the labelled images."""
     from fkt.core.files import file_digest
-    from fkt.training.imagenet import load_imagenet
+    from fkt.models.imagenet import load_imagenet
     from fkt.training.loaders import labelled_loader
     from fkt.training.objectives import Supervised
     from fkt.training.record import Start

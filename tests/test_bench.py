@@ -31,8 +31,10 @@ def test_learning_scores_the_untrained_and_the_pretrained_backbone(
     lines = printed(capsys)
     assert lines["test"][:2] == ["images:", "40;"]
     for name in ("untrained", "byol"):
-        knn, linear, seconds = (float(lines[name][k]) for k in (0, 3, 6))
+        knn, linear, seconds = (float(lines[name][k]) for k in (0, 6, 12))
         assert 10 < knn <= 100 and 10 < linear <= 100 and (seconds > 0) == (name == "byol")
+        low, high = (float(lines[name][k]) for k in (3, 5))
+        assert low <= knn - float(lines["untrained"][0]) <= high
 
 
 def test_a_change_of_an_unknown_parameter_raises_an_error() -> None:

@@ -225,7 +225,8 @@ def test_dvc_accepts_the_pipeline_and_its_stages_are_those_of_the_params(project
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     trained = {f"{network.stage}@{seed}" for network in NETWORKS.values() for seed in params["seeds"]}
     evaluated = {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in params["modes"]}
-    assert set(listed) == {"plan", f"prepare@{params['dataset']}", "views", "report"} | trained | evaluated
+    others = {"plan", f"prepare@{params['dataset']}", "views", "evaluate-untrained", "report"}
+    assert set(listed) == others | trained | evaluated
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 

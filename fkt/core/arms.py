@@ -30,6 +30,8 @@ class Network:
 
 
 PRETRAINED, TEACHER, STUDENT = "pretrained", "teacher", "student"
+UNTRAINED = "untrained"
+"""Name of the results of the initial backbone, which no stage trains."""
 
 # In the order of the report: a difference is the later arm minus the earlier one.
 # The colors are those of Okabe and Ito, which color-blind readers tell apart.

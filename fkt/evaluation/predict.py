@@ -1,7 +1,8 @@
 """Features and predictions of a stored network for a whole split. Computes no score and trains nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,9 +52,7 @@ def predict(model: Classifier, found: Tensor) -> NDArray[np.float32]:
     return logits.double().softmax(dim=1).float().numpy()
 
 
-def write_predictions(
-    path: Path, probabilities: NDArray[np.float32], labels: NDArray[np.int64], ids: NDArray[np.int64]
-) -> None:
-    """Write probabilities (N, K), labels (N,) and ids (N,) as npz. Equal arrays give equal bytes."""
+def write_predictions(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays about the test images as npz. Equal arrays give equal bytes."""
     with replacing(path) as partial, partial.open("wb") as file:  # given a path, np.savez would append .npz
-        np.savez(file, allow_pickle=False, probabilities=probabilities, labels=labels, ids=ids)
+        np.savez(file, allow_pickle=False, **arrays)

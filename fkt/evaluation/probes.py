@@ -4,12 +4,22 @@ Both are fitted on all training images with their labels, whatever the label bud
 the features separate the classes. The score of the run's classifier shows what the label budget allows.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
-from fkt.core.eager import eager
 from fkt.params import Evaluate
+
+Labelled = tuple[Tensor, Tensor]
+"""Features (M, D) and labels (M,) int64."""
+Classify = Callable[[Tensor], Tensor]
+"""Features (N, D) to classes (N,) int64."""
 
 CHUNK_ELEMENTS = 2**24
 """Largest number of similarities (64 MiB) or votes (128 MiB) in memory."""
@@ -19,14 +29,47 @@ RESOLUTION = 1e-7
 """Relative resolution of float32. A feature whose standard deviation is smaller is constant."""
 
 
-def probe_scores(
-    bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, params: Evaluate, num_classes: int
-) -> dict[str, float]:
-    """Return knn_accuracy and linear_accuracy, in [0, 1], of queries (N, D), given the training features (M, D)."""
-    knn = knn_predict(bank, bank_labels, queries, params.knn_neighbors, params.knn_temperature, num_classes)
-    linear = linear_predict(bank, bank_labels, queries, params.linear_l2, params.linear_iterations, num_classes)
-    right = {"knn_accuracy": knn == labels.to(knn.device), "linear_accuracy": linear == labels.to(linear.device)}
-    return {name: value.double().mean().item() for name, value in right.items()}
+@dataclass(frozen=True)
+class Probes:
+    """Classes that the probes predict, and the settings that they used."""
+
+    knn: Tensor
+    """(N,) int64."""
+    linear: Tensor
+    """(N,) int64."""
+    settings: dict[str, float]
+    """``knn_neighbors`` and ``linear_l2``."""
+
+    def scores(self, labels: Tensor) -> dict[str, float]:
+        """Return knn_accuracy and linear_accuracy in [0, 1], given the true classes (N,), and the settings."""
+        predicted = {"knn_accuracy": self.knn, "linear_accuracy": self.linear}
+        right = {name: (classes.cpu() == labels.cpu()).double().mean().item() for name, classes in predicted.items()}
+        return right | self.settings
+
+
+def probe(bank: Labelled, queries: Tensor, validation: Labelled | None, params: Evaluate, num_classes: int) -> Probes:
+    """Fit both probes on the features and labels of the training images, and predict the classes of queries (N, D).
+
+    The weight of the linear probe's penalty is the candidate with the best accuracy on the validation images; of
+    equally good ones, the largest. The fit of that candidate is used, not a fit on training and validation images.
+    validation: None if there is a single candidate.
+    """
+    neighbors = effective_neighbors(bank[1], params.knn_neighbors)
+    knn = knn_predict(*bank, queries, neighbors, params.knn_temperature, num_classes)
+    fits = linear_fits(*bank, params.linear_l2, params.linear_iterations, num_classes)
+    l2, linear = next(iter(fits.items()))
+    if validation is not None:
+        right = {l2: (fit(validation[0]).cpu() == validation[1].cpu()).sum().item() for l2, fit in fits.items()}
+        l2, linear = max(fits.items(), key=lambda item: (right[item[0]], item[0]))
+    return Probes(knn, linear(queries), {"knn_neighbors": neighbors, "linear_l2": l2})
+
+
+def effective_neighbors(bank_labels: Tensor, neighbors: int) -> int:
+    """Return K of the kNN probe: at most half of the training images of the smallest class, and at least 1.
+
+    With more neighbors than a class has images, most votes come from other classes, however good the features are.
+    """
+    return max(1, min(neighbors, int(bank_labels.unique(return_counts=True)[1].min()) // 2))
 
 
 @torch.no_grad()
@@ -65,38 +108,46 @@ def _nearest(similarity: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
     return values, index
 
 
-def linear_predict(
-    train_features: Tensor, train_labels: Tensor, queries: Tensor, l2: float, iterations: int, num_classes: int
-) -> Tensor:
-    """Predict classes by multinomial logistic regression on standardized features.
+def linear_fits(
+    train_features: Tensor, train_labels: Tensor, candidates: Sequence[float], iterations: int, num_classes: int
+) -> dict[float, Classify]:
+    """Fit multinomial logistic regression on standardized features, for each candidate l2.
 
-    train_features: (M, D). train_labels: (M,) int64. queries: (N, D). The loss is the mean cross-entropy
-    + l2 * ||W||^2, where W (K, D) excludes the bias. scikit-learn's LogisticRegression minimizes the same with
-    C = 1 / (2 * l2 * M). The optimizer is full-batch L-BFGS with at most ``iterations`` iterations, from zero weights.
-    It computes in float64: in float32 the result would depend on the number of threads.
-    Returns (N,) int64 on the device of train_features.
+    train_features: (M, D). train_labels: (M,) int64. The loss is the mean cross-entropy + l2 * ||W||^2, where W (K, D)
+    excludes the bias. scikit-learn's LogisticRegression minimizes the same with C = 1 / (2 * l2 * M), but not on a GPU.
+    The optimizer is SciPy's L-BFGS with at most ``iterations`` iterations. The fit of the largest l2 starts from zero
+    weights, each of the others from the result of the one before. The loss is computed in float64: in float32 the
+    result would depend on the number of threads.
+    Returns for each l2 a function from features (N, D) to classes (N,) int64, on the device of train_features.
     """
     train = train_features.detach().double()
     mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
     std[std <= RESOLUTION * mean.abs()] = 1.0  # a constant feature is only shifted
-    train, rest = (train - mean) / std, (queries.detach().to(train) - mean) / std
-    labels = train_labels.to(train.device)
-    weight = train.new_zeros(num_classes, train.shape[1], requires_grad=True)
-    bias = train.new_zeros(num_classes, requires_grad=True)
-    optimizer = eager(torch.optim.LBFGS)(
-        [weight, bias],
-        max_iter=iterations,
-        tolerance_grad=1e-7,
-        tolerance_change=1e-12,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
+    train, onehot = (train - mean) / std, F.one_hot(train_labels.to(train.device), num_classes).double()
+    fits: dict[float, Classify] = {}
+    start = np.zeros((num_classes, train.shape[1] + 1))  # the last column is the bias
+    for l2 in sorted(candidates, reverse=True):
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(train, weight, bias), labels) + l2 * weight.square().sum()
-        loss.backward()
-        return loss
+        def loss(flat: NDArray[np.float64], l2: float = l2) -> tuple[float, NDArray[np.float64]]:
+            weight, bias = _unpacked(flat, train)
+            log_p = (train @ weight.T + bias).log_softmax(dim=1)
+            value = l2 * weight.square().sum() - (onehot * log_p).sum() / len(train)
+            error = (log_p.exp() - onehot) / len(train)
+            gradient = torch.cat([error.T @ train + 2 * l2 * weight, error.sum(dim=0).unsqueeze(1)], dim=1)
+            return value.item(), gradient.flatten().cpu().numpy()
 
-    optimizer.step(closure)
-    return F.linear(rest, weight, bias).detach().argmax(dim=1)
+        options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "gtol": 1e-7, "ftol": 1e-12}
+        start = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
+
+        def classify(features: Tensor, flat: NDArray[np.float64] = start) -> Tensor:
+            weight, bias = _unpacked(flat, train)
+            return ((features.detach().to(train) - mean) / std @ weight.T + bias).argmax(dim=1)
+
+        fits[l2] = classify
+    return fits
+
+
+def _unpacked(flat: NDArray[np.float64], train: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight (K, D) and the bias (K,) on the device of the training features."""
+    both = torch.from_numpy(flat).to(train).view(-1, train.shape[1] + 1)
+    return both[:, :-1], both[:, -1]

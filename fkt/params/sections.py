@@ -33,6 +33,8 @@ class Prepare(Section):
     """Side of the square images in pixels: the shorter side is resized to it, then the center is cropped."""
     channels: Literal[1, 3]
     """1: gray, 3: color."""
+    ordered: bool
+    """Whether the classes are grades, in the order of their names, so that quadratic kappa is a score."""
     val_fraction: Fraction
     """Fraction of each class's training images that becomes the validation set."""
     test_fraction: Fraction
@@ -131,13 +133,13 @@ class Evaluate(Section):
 
     batch_size: Count
     knn_neighbors: Count
-    """K of the weighted kNN, at most the number of training images."""
+    """K of the weighted kNN; at most half of the training images of the smallest class."""
     knn_temperature: Positive
     """T in the vote weight exp(similarity / T)."""
-    linear_l2: NonNegative
-    """Weight of the squared norm in the loss of the linear probe."""
+    linear_l2: Annotated[list[NonNegative], Field(min_length=1), AfterValidator(not_twice)]
+    """Candidates for the weight of the squared norm in the loss of the linear probe, chosen on validation images."""
     linear_iterations: Count
-    """L-BFGS iterations of the linear probe."""
+    """L-BFGS iterations of the linear probe for each candidate."""
     calibration_bins: Count
     """Equal-width confidence bins of the expected calibration error."""
 

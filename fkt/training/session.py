@@ -22,6 +22,7 @@ from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import WEIGHTS, load_backbone
 from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops, image_flops
+from fkt.models.initial import initial_backbone
 from fkt.params import Model, Params, Training
 from fkt.training.base import Objective, SupervisedLoss
 from fkt.training.batchnorm import recalibrate
@@ -93,13 +94,8 @@ class Session:
     def fresh_backbone(self) -> ResNet:
         """Return a new backbone. One seed gives every arm the same weights; the teacher has its own."""
         # A student that starts from the teacher's initial weights could learn these instead of the clusters.
-        with seeded(self.run.seed, TEACHER if self.run.name == TEACHER else "backbone"):
-            backbone = build_backbone(self.model, self.meta.channels)
-        if self.model.weights == "imagenet":
-            from fkt.training.imagenet import load_imagenet
-
-            load_imagenet(backbone, self.model.backbone)
-        return backbone
+        key = TEACHER if self.run.name == TEACHER else "backbone"
+        return initial_backbone(self.model, self.meta.channels, self.run.seed, key)
 
     def fresh_classifier(self) -> Classifier:
         """Return a new backbone with a new linear layer. One seed gives every arm the same weights."""

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from fkt.evaluation.metrics import calibration_error, scores
 
@@ -18,7 +19,13 @@ def random_case(num_images: int = 200, num_classes: int = 5, seed: int = 0) -> t
 
 def scored(predicted: list[int], labels: list[int], num_classes: int) -> dict[str, float]:
     """The scores of certain predictions."""
-    return scores(np.eye(num_classes)[predicted], np.array(labels), bins=10)
+    return scores(np.eye(num_classes)[predicted], np.array(labels), bins=10, ordered=True)
+
+
+def slow_auroc(positive: NDArray, score: NDArray) -> float:
+    """The share of pairs of a positive and a negative image in which the positive has the higher score."""
+    pairs = [(a > b) + (a == b) / 2 for a in score[positive] for b in score[~positive]]
+    return float(np.mean(pairs))
 
 
 def slow_averages(labels: NDArray, predicted: NDArray, num_classes: int) -> dict[str, float]:
@@ -67,11 +74,49 @@ def test_every_score_agrees_with_its_definition_in_loops(seed: int, absent: int)
         "quadratic_kappa": slow_kappa(labels, predicted),
         "calibration_error": slow_calibration(probabilities, labels, 10),
     }
-    found = scores(probabilities, labels, bins=10)
-    assert found == pytest.approx(expected, abs=1e-12)
+    areas = [slow_auroc(labels == k, probabilities[:, k]) for k in range(5 - absent)]
+    expected["auroc"] = sum(areas) / len(areas)
+    found = scores(probabilities, labels, bins=10, ordered=True)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+    per_class = found.pop("per_class")
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert [row["images"] for row in per_class] == np.bincount(labels, minlength=5).tolist()
+    assert [row["auroc"] for row in per_class if "auroc" in row] == pytest.approx(areas, abs=1e-12)
+    for k, row in enumerate(per_class):
+        alone = {name: np.mean(predicted[labels == k] == k) for name in ["recall"] if k < 5 - absent}
+        alone["precision"] = np.mean(labels[predicted == k] == k)
+        alone["f1"] = 2 * np.sum((labels == k) & (predicted == k)) / (np.sum(labels == k) + np.sum(predicted == k))
+        assert {name: row[name] for name in row if name not in ("auroc", "images")} == pytest.approx(alone)
     single = probabilities.astype(np.float32)
     assert scores(single, labels, 10) == scores(single.astype(np.float64), labels, 10)
+
+
+def test_many_classes_have_the_top5_accuracy_and_the_auroc_of_scikit_learn() -> None:
+    probabilities, labels = random_case(num_classes=8)
+    found = scores(probabilities, labels, bins=10)
+    assert found["auroc"] == pytest.approx(roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"))
+    hits = [y in sorted(range(8), key=lambda k: -row[k])[:5] for y, row in zip(labels, probabilities, strict=True)]
+    assert found["top5_accuracy"] == pytest.approx(np.mean(hits))
+    assert found["accuracy"] < found["top5_accuracy"] < 1
+    assert "quadratic_kappa" not in found and "sensitivity" not in found
+
+
+def test_of_two_classes_the_second_is_the_positive_one() -> None:
+    probabilities, labels = random_case(num_classes=2)
+    predicted = probabilities[:, 1] > 0.5
+    found = scores(probabilities, labels, bins=10)
+    assert found["sensitivity"] == pytest.approx(np.mean(predicted[labels == 1]))
+    assert found["specificity"] == pytest.approx(np.mean(~predicted[labels == 0]))
+    assert found["sensitivity"] != pytest.approx(found["specificity"])
+    assert found["auroc"] == pytest.approx(slow_auroc(labels == 1, probabilities[:, 1]))
+    assert "top5_accuracy" not in found
+
+
+def test_scores_that_are_not_defined_are_missing() -> None:
+    found = scored([1, 0, 1], [1, 1, 1], 2)
+    assert found["sensitivity"] == pytest.approx(2 / 3)
+    assert not {"specificity", "auroc"} & set(found)
+    assert found["per_class"][0] == {"precision": 0.0, "f1": 0.0, "images": 0}
 
 
 def test_a_class_without_images_counts_as_zero_in_macro_scores_only() -> None:

@@ -89,12 +89,12 @@ def test_predictions_are_read_back_as_written_and_have_the_same_bytes_at_any_tim
         "ids": np.arange(10, 15),
     }
     now, later = tmp_path / "new" / "now.npz", tmp_path / "later.npz"
-    write_predictions(now, **arrays)
+    write_predictions(now, arrays)
     with np.load(now, allow_pickle=False) as stored:
         assert sorted(stored.files) == sorted(arrays)
         for name, array in arrays.items():
             assert np.array_equal(stored[name], array) and stored[name].dtype == array.dtype
     moment = time.time() + 1e7
     monkeypatch.setattr(time, "time", lambda: moment)
-    write_predictions(later, **arrays)
+    write_predictions(later, arrays)
     assert now.read_bytes() == later.read_bytes()

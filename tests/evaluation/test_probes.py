@@ -3,17 +3,19 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from fkt.evaluation.probes import knn_predict, linear_predict, probe_scores
+from fkt.evaluation.probes import effective_neighbors, knn_predict, linear_fits, probe
 from fkt.params import Evaluate
 
 CLASSES = 4
+EVALUATE = Evaluate(
+    batch_size=8, knn_neighbors=10, knn_temperature=0.1, linear_l2=[1e-3], linear_iterations=200, calibration_bins=15
+)
 Features = tuple[Tensor, Tensor]
 
 
@@ -33,6 +35,18 @@ def bank() -> Features:
 @pytest.fixture
 def queries() -> Features:
     return overlapping(60, seed=1)
+
+
+def linear_predict(bank: Tensor, labels: Tensor, queries: Tensor, l2: float) -> Tensor:
+    return linear_fits(bank, labels, [l2], 500, CLASSES)[l2](queries)
+
+
+def sklearn_predict(bank: Tensor, labels: Tensor, queries: Tensor, l2: float) -> list[int]:
+    scaler = StandardScaler().fit(bank.double().numpy())
+    oracle = LogisticRegression(C=1 / (2 * l2 * len(bank)), tol=1e-10, max_iter=10_000)
+    oracle.fit(scaler.transform(bank.double().numpy()), labels.numpy())
+    predicted: list[int] = oracle.predict(scaler.transform(queries.double().numpy())).tolist()
+    return predicted
 
 
 def slow_knn(bank: Tensor, labels: Tensor, queries: Tensor, neighbors: int, temperature: float) -> list[int]:
@@ -98,8 +112,8 @@ def test_knn_depends_on_angles_only(bank: Features, queries: Features, change: C
 
 @pytest.mark.parametrize("change", [rescaled, with_constants, reordered])
 def test_linear_depends_on_standardized_features_only(bank: Features, queries: Features, change: Callable) -> None:
-    expected = linear_predict(*bank, queries[0], 1e-3, 200, CLASSES)
-    assert torch.equal(linear_predict(*change(*bank, queries[0]), 1e-3, 200, CLASSES), expected)
+    expected = linear_predict(*bank, queries[0], 1e-3)
+    assert torch.equal(linear_predict(*change(*bank, queries[0]), 1e-3), expected)
 
 
 @pytest.mark.parametrize("elements", [1, 90 * 7])
@@ -132,26 +146,56 @@ def test_a_feature_vector_of_zeros_gets_the_most_frequent_class(bank: Features) 
     assert found.item() == torch.bincount(bank[1]).argmax()
 
 
-@pytest.mark.parametrize("l2", [1e-4, 1e-2, 1.0])
-def test_linear_agrees_with_scikit_learn(bank: Features, queries: Features, l2: float) -> None:
-    scaler = StandardScaler().fit(bank[0].double().numpy())
-    oracle = LogisticRegression(C=1 / (2 * l2 * 90), tol=1e-10, max_iter=10_000)
-    oracle.fit(scaler.transform(bank[0].double().numpy()), bank[1].numpy())
+def test_every_fit_agrees_with_scikit_learn(bank: Features, queries: Features) -> None:
+    """Also those that start from the fit before."""
     many = torch.cat([queries[0], *(overlapping(1000, seed=seed)[0] for seed in (5, 6))])
-    found = linear_predict(*bank, many, l2, 500, CLASSES)
-    assert found.dtype == torch.int64
-    assert np.array_equal(found.numpy(), oracle.predict(scaler.transform(many.double().numpy())))
+    fits = linear_fits(*bank, [1e-4, 1.0, 1e-2], 500, CLASSES)
+    assert list(fits) == [1.0, 1e-2, 1e-4]
+    for l2, fit in fits.items():
+        assert fit(many).dtype == torch.int64
+        assert fit(many).tolist() == sklearn_predict(*bank, many, l2), l2
 
 
-def test_probe_scores_are_the_accuracies_of_the_predictions(bank: Features, queries: Features) -> None:
-    params = Evaluate(
-        batch_size=8, knn_neighbors=10, knn_temperature=0.1, linear_l2=1e-3, linear_iterations=200, calibration_bins=15
-    )
-    predicted = {
-        "knn_accuracy": slow_knn(*bank, queries[0], 10, 0.1),
-        "linear_accuracy": linear_predict(*bank, queries[0], 1e-3, 200, CLASSES).tolist(),
+def test_the_l2_with_the_best_validation_accuracy_is_used_and_scored_without_another_fit(queries: Features) -> None:
+    """20 images with 60 features: a weak penalty fits their noise."""
+    noise = torch.randn(200, 54, generator=torch.Generator().manual_seed(3))
+    bank, validation = ((torch.cat([x, noise[: len(x)]], 1), y) for x, y in (overlapping(20, 1), overlapping(120, 2)))
+    many = torch.cat([queries[0], noise[140:]], 1)
+    candidates = [1e-5, 1e-3, 1e-1, 1.0, 1e3]
+    right = {
+        l2: sum(p == y for p, y in zip(sklearn_predict(*bank, validation[0], l2), validation[1].tolist(), strict=True))
+        for l2 in candidates
     }
-    assert probe_scores(*bank, *queries, params, CLASSES) == {
-        name: sum(p == y for p, y in zip(found, queries[1].tolist(), strict=True)) / 60
-        for name, found in predicted.items()
+    best = max(l2 for l2 in candidates if right[l2] == max(right.values()))
+    assert min(candidates) < best < max(candidates)
+    found = probe(bank, many, validation, EVALUATE.model_copy(update={"linear_l2": candidates}), CLASSES)
+    assert found.settings["linear_l2"] == best
+    assert found.linear.tolist() == sklearn_predict(*bank, many, best)
+
+
+def test_of_equally_good_candidates_the_largest_l2_is_used(bank: Features, queries: Features) -> None:
+    settings = EVALUATE.model_copy(update={"linear_l2": [1e-7, 1.1e-7, 1e-6]})
+    validation = queries[0][:3], queries[1][:3]
+    assert probe(bank, queries[0], validation, settings, CLASSES).settings["linear_l2"] == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted", "expected"), [([9, 4, 30], 200, 2), ([50, 60, 70], 20, 20), ([1, 9], 5, 1)]
+)
+def test_the_neighbors_are_at_most_half_of_the_smallest_class(counts: list[int], wanted: int, expected: int) -> None:
+    labels = torch.cat([torch.full((count,), number) for number, count in enumerate(counts)])
+    assert effective_neighbors(labels, wanted) == expected
+
+
+def test_probe_scores_are_the_accuracies_of_the_predictions_and_the_settings(bank: Features, queries: Features) -> None:
+    neighbors = int(torch.bincount(bank[1]).min()) // 2
+    predicted = {
+        "knn": slow_knn(*bank, queries[0], neighbors, 0.1),
+        "linear": sklearn_predict(*bank, queries[0], 1e-3),
+    }
+    found = probe(bank, queries[0], None, EVALUATE.model_copy(update={"knn_neighbors": 80}), CLASSES)
+    assert {"knn": found.knn.tolist(), "linear": found.linear.tolist()} == predicted
+    assert found.scores(queries[1]) == {"knn_neighbors": neighbors, "linear_l2": 1e-3} | {
+        f"{name}_accuracy": sum(p == y for p, y in zip(classes, queries[1].tolist(), strict=True)) / 60
+        for name, classes in predicted.items()
     }

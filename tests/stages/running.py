@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fkt.core.arms import NETWORKS, chain
+from fkt.core.arms import NETWORKS, UNTRAINED, chain
 from fkt.core.runs import Run
 from fkt.params import Params
 
@@ -54,4 +54,5 @@ def run_stages(params: Params) -> None:
     for mode in params.modes:
         evaluate.main(mode, params)
         cam.main(mode, params)
+    evaluate.main(UNTRAINED, params)
     report.main(params)

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from fkt.core.arms import PRETRAINED
+from fkt.core.arms import PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta, load_meta, write_meta
+from fkt.data.store import load_split
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
+from fkt.training.session import Session
 from stages import cam
 from stages.evaluate import main
 from tests.conftest import ROOT
@@ -28,8 +30,11 @@ NUM_TRAIN, NUM_TEST = 30, 17
 
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Prepared images of three brightnesses, and models of two seeds, in an empty folder. val.npy is missing."""
-    params = load_params(ROOT / PARAMS_FILE).model_copy(update={"seeds": [0, 1], "dataset": "digits"})
+    """Prepared images of three brightnesses, and models of two seeds, in an empty folder. val.npy is missing: with one
+    candidate for the linear probe, the validation images are not needed."""
+    params = load_params(ROOT / PARAMS_FILE)
+    evaluate = params.evaluate.model_copy(update={"linear_l2": [1e-4]})
+    params = params.model_copy(update={"seeds": [0, 1], "dataset": "digits", "evaluate": evaluate})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FKT_DEVICE", "cpu")
     generator = np.random.default_rng(0)
@@ -71,6 +76,7 @@ def test_results_and_predictions_of_every_seed_are_written_and_agree(
         results = read(run.results)
         with np.load(run.predictions, allow_pickle=False) as stored:
             probabilities, labels, ids = stored["probabilities"], stored["labels"], stored["ids"]
+            stored_probes = {name: stored[name] for name in ("knn", "linear")}
         predicted = probabilities.argmax(axis=1)
         assert ids.tolist() == list(range(NUM_TRAIN, NUM_TRAIN + NUM_TEST))
         assert labels.tolist() == [i % 3 for i in ids]
@@ -78,7 +84,10 @@ def test_results_and_predictions_of_every_seed_are_written_and_agree(
         assert results["confusion"] == [[pairs.count((actual, called)) for called in range(3)] for actual in range(3)]
         assert results["num_test"] == NUM_TEST
         assert results["accuracy"] == np.mean(predicted == labels)
-        assert len(results) == 14
+        assert len(results) == 17
+        for name in ("knn", "linear"):
+            assert stored_probes[name].dtype == np.int64
+            assert results[f"{name}_accuracy"] == pytest.approx(np.mean(stored_probes[name] == labels))
         assert results["linear_accuracy"] > 0.9  # the features of any network contain the brightness
         assert results["knn_accuracy"] >= 1 / 3
         assert line.startswith(f"functional, seed {seed}: accuracy {results['accuracy']:.4f}, macro_precision 0.")
@@ -105,8 +114,9 @@ def test_a_pretrained_backbone_is_probed_on_its_dataset_and_on_others_with_their
     """A copy of the dataset gives the same scores. Other labels of the test images give other scores."""
     main(PRETRAINED, params)
     own = [read(Run("digits", PRETRAINED, seed).results) for seed in params.seeds]
-    assert set(own[0]) == {"knn_accuracy", "linear_accuracy", "num_test"}
-    assert not Run("digits", PRETRAINED, 0).predictions.exists()
+    assert set(own[0]) == {"knn_accuracy", "knn_neighbors", "linear_accuracy", "linear_l2", "num_test"}
+    with np.load(Run("digits", PRETRAINED, 0).predictions, allow_pickle=False) as stored:
+        assert sorted(stored) == ["ids", "knn", "labels", "linear"]
     copy_as("mnist", classes=["one", "two", "three"], mean=[0.1], std=[0.9])
     main(PRETRAINED, params, "mnist")
     assert [read(transfer_path("mnist", seed)) for seed in params.seeds] == own
@@ -118,6 +128,30 @@ def test_a_pretrained_backbone_is_probed_on_its_dataset_and_on_others_with_their
     assert not transfer_path("mnist", 0).exists(), "params.yaml no longer names seed 0"
     models = Run("digits", PRETRAINED, 0).model.parent
     assert [path.name for path in models.iterdir()] == ["s1"], "the stage depends on the whole folder"
+
+
+def test_the_untrained_backbone_is_the_one_that_training_starts_from(params: Params) -> None:
+    np.save(prepared_path("digits") / "val.npy", np.arange(NUM_TRAIN))
+    params = params.model_copy(
+        update={"evaluate": params.evaluate.model_copy(update={"linear_l2": [1e-4, 1e-2]}), "seeds": [3]}
+    )
+    run, split = Run("digits", PRETRAINED, 3), load_split(prepared_path("digits"), "train")
+    session = Session(params, run, torch.device("cpu"), torch.float32, split, split, split.ids, split.ids)
+    card = Card(PRETRAINED, 3, "digits", CLASSES, 16, 1, [0.5], [0.25], params.model.model_dump())
+    save_model(run.model, session.fresh_backbone(), card)
+    main(PRETRAINED, params)
+    main(UNTRAINED, params)
+    untrained = Run("digits", UNTRAINED, 3)
+    assert read(untrained.results) == read(run.results) | {"weights": "none"}
+    assert untrained.predictions.read_bytes() == run.predictions.read_bytes()
+
+
+def test_quadratic_kappa_is_a_score_of_ordered_classes_only(params: Params) -> None:
+    results = Run("digits", "functional", 0).results
+    main("functional", params)
+    assert "quadratic_kappa" not in read(results)
+    main("functional", params.model_copy(update={"prepare": params.prepare.model_copy(update={"ordered": True})}))
+    assert "quadratic_kappa" in read(results)
 
 
 def test_transfer_to_images_of_another_size_raises_an_error(params: Params) -> None:
