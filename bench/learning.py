@@ -30,7 +30,7 @@ from fkt.models.backbones import ResNet
 from fkt.models.checkpoint import load_backbone
 from fkt.params import Evaluate
 from fkt.raw.prepare import prepare
-from fkt.report.statistics import paired_bootstrap
+from fkt.report.statistics import Level, compare
 from fkt.ssl.methods import METHODS
 from fkt.training.session import open_session
 from stages import pretrain
@@ -60,8 +60,8 @@ def show(
         ours, theirs = (np.stack([scores[key] for scores in runs]) for runs in (right, untrained))
         values = 100 * ours.mean(axis=1)
         deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
-        low, high = paired_bootstrap(ours, theirs, samples=2000, confidence=0.95, seed=0)
-        shown.append(f"{values.mean():6.2f} +- {deviation:5.2f}  {100 * low:+6.2f} to {100 * high:+6.2f}")
+        found = compare(name, "untrained", ours.astype(float), theirs.astype(float), Level(0.95))
+        shown.append(f"{values.mean():6.2f} +- {deviation:5.2f}  {100 * found.low:+6.2f} to {100 * found.high:+6.2f}")
     print(f"{name:16} {'   '.join(shown)} {statistics.mean(seconds):8.1f}", flush=True)
 
 

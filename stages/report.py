@@ -3,6 +3,7 @@
 Usage: python -m stages.report
 """
 
+import itertools
 import json
 
 from fkt.core.errors import reported
@@ -11,9 +12,10 @@ from fkt.core.runs import FIGURES, METRICS, remove_other_results
 from fkt.params import Params, load_params
 from fkt.report import page
 from fkt.report.arms import read_results
+from fkt.report.checks import arm_failures
 from fkt.report.figures import draw_accuracy, draw_confusion, draw_curves
 from fkt.report.maps_figure import draw_maps
-from fkt.report.summary import compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
+from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
 from fkt.report.verdict import decide
 
 
@@ -23,14 +25,18 @@ def main(params: Params) -> None:
     results = read_results(params)
     arms, classes = results.arms, results.meta["classes"]
     contrasts, others = compare_arms(arms, params.report)
-    decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=())
-    report = page.render(params, results, decisions, others)
+    signs = {arm.mode: arm_failures(arm, results.meta["counts"]["train"]) for arm in arms}
+    failed = [mode for mode, found in signs.items() if found]
+    decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
+    report = page.render(params, results, decisions, others, list(itertools.chain.from_iterable(signs.values())))
     for name, numbers in (("validation", validation(arms)), ("summary", summarize(results, [*contrasts, *others]))):
         write_text(METRICS / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
     write_text(METRICS / "report.md", report.text)
 
     curves, confusion = curve_rows(arms), confusion_rows(arms, classes)
-    for name, table in {"curves": curves, "confusion": confusion, "costs": cost_rows(results)}.items():
+    tables = {"curves": curves, "confusion": confusion, "costs": cost_rows(results)}
+    tables["per_class"] = class_rows(arms, classes, params.report.confidence)
+    for name, table in tables.items():
         write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     draw_accuracy(arms, report.title, FIGURES / "accuracy.png")
     draw_curves(curves, report.title, FIGURES / "curves.png")

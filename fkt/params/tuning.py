@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fkt.params.params import Params
 
 CONDITIONS = (
-    "dataset", "labels.per_class", "labels.fraction", "budget.passes", "model.backbone", "model.width", "ssl.method",
+    "dataset", "labels.per_class", "labels.fraction", "budget.passes", "budget.unit", "bn",
+    "joint.images", "model.backbone", "model.width", "ssl.method",
     "prepare.image_size", "prepare.limit_per_class",
 )  # fmt: skip
 """Parameters under which settings are chosen. With others, the settings count as untuned."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fkt.core.arms import PRETRAINED, STUDENT
+from fkt.core.arms import PRETRAINED, STUDENT, UNTRAINED
 from fkt.core.errors import UserError
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path
 from fkt.params import Params
@@ -105,6 +105,8 @@ class Results:
     maps: list[Maps]
     pretrained: list[dict[str, Any]]
     """For each seed, the probe scores of the pretrained backbone; empty without the mode ``pretrained``."""
+    untrained: list[dict[str, Any]]
+    """For each seed, the probe scores of the backbone with its initial weights."""
     pretraining: list[dict[str, Any]]
     """For each seed, the cost of its pretraining; empty without the mode ``pretrained``."""
     clusters: list[dict[str, Any]]
@@ -123,6 +125,7 @@ def read_results(params: Params) -> Results:
         arms=read_arms(dataset, params.arms, seeds),
         maps=[read_maps(mode) for mode in ([PRETRAINED] if pretrained else []) + params.arms],
         pretrained=[_read_json(run.results, f"evaluate@{PRETRAINED}") for run in pretrained],
+        untrained=[_read_json(Run(dataset, UNTRAINED, seed).results, "evaluate-untrained") for seed in seeds],
         pretraining=[_read_cost(run) for run in pretrained],
         clusters=[_read_json(run.log / "clusters.json", _trainer(run)) for run in students],
         transfers={

@@ -107,6 +107,8 @@ def failures(
         loss = {seed: group["loss"] for seed, group in by_seed.items()}
         found += _of_seeds(loss, _not_finite, f"the loss of {stage} {{}}; lower the learning rate")
         for column, name in LOSSES.items():
+            if column == "ssl" and "weight_ssl" in rows and rows["weight_ssl"].eq(0).all():
+                continue  # lambda 0: the SSL loss is logged and not trained
             losses = _column(by_seed, column)
             found += _of_seeds(losses, _not_falling, f"the {name} of {stage} {{}}; change the learning rate")
             found += _of_seeds(losses, _falling, f"the {name} of {stage} {{}}; raise budget.passes")

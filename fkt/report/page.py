@@ -10,9 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fkt.core.arms import NETWORKS, PRETRAINED
-from fkt.params import Params
+from fkt.core.arms import NETWORKS, PRETRAINED, UNTRAINED
+from fkt.params import Params, tuned_trials
 from fkt.report.arms import Arm, Results
+from fkt.report.checks import majority_scores
 from fkt.report.statistics import MIN_SEEDS, Comparison
 from fkt.report.summary import Cost, cost, score, spread
 from fkt.report.tables import PLUS_MINUS, markdown_table, p_value, percent, scaled
@@ -24,7 +25,7 @@ LINE_WIDTH = 100
 LOSSES = ("weight_ce", "weight_ssl", "grad_cosine", "grad_norm_ratio")
 """Columns of the learning curve of the joint run that compare its losses."""
 UNEQUAL = 1.02
-"""Ratio of the image passes of two arms from which the page says that they differ."""
+"""Ratio of what two arms spent of the budget from which the page says that they differ."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,14 @@ class Page:
     """The whole page as Markdown."""
 
 
-def render(params: Params, results: Results, decisions: Sequence[Decision], others: Sequence[Comparison]) -> Page:
-    """Return the report as text."""
+def render(
+    params: Params,
+    results: Results,
+    decisions: Sequence[Decision],
+    others: Sequence[Comparison],
+    failures: Sequence[str],
+) -> Page:
+    """Return the report as text. failures: signs that a training failed; see checks.py."""
     environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
@@ -53,7 +60,9 @@ def render(params: Params, results: Results, decisions: Sequence[Decision], othe
         "thousands": "{:,.0f}".format,
     }
     environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS}
-    module = environment.get_template("report.md.j2").make_module(content(params, results, decisions, others))
+    module = environment.get_template("report.md.j2").make_module(
+        content(params, results, decisions, others) | {"failures": failures}
+    )
     headline = "\n".join(map(_wrapped, _joined(vars(module)["headline"]).split("\n")))
     return Page(vars(module)["title"], headline, _joined(str(module)) + "\n")
 
@@ -72,7 +81,10 @@ def content(
     num_train = sum(counts["train"])
     by_passes = sorted(costs, key=lambda mode: costs[mode].image_passes)
     least, most = ((mode, costs[mode].image_passes) for mode in (by_passes[0], by_passes[-1]))
+    own_epochs = any(part["budget"] == "own_epochs" for arm in arms for parts in arm.costs for part in parts)
     named = {arm.mode: arm.results for arm in arms}
+    probed = named | ({PRETRAINED: results.pretrained} if results.pretrained else {})
+    ordered = ["quadratic_kappa"] if params.prepare.ordered else []
     return {
         "params": params.model_dump(),
         "arms": {arm.mode: NETWORKS[arm.mode].about for arm in arms},
@@ -86,12 +98,17 @@ def content(
         "others": [_cells(found) for found in others],
         "min_seeds": MIN_SEEDS,
         "metric": params.report.metric.replace("_", " "),
-        "unequal": (most, least) if most[1] > UNEQUAL * least[1] else None,
+        "unequal": (most, least) if params.budget.unit == "passes" and most[1] > UNEQUAL * least[1] else None,
+        "own_epochs": own_epochs,
+        "tuned": {arm.mode: tuned_trials(params, arm.mode) for arm in arms},
+        "majority": f"{100 * majority_scores(counts['train'], arms[0].labels)['accuracy']:.2f}",
+        "initial": "ImageNet" if results.untrained[0]["weights"] == "imagenet" else "untrained",
+        "neighbors": results.untrained[0]["knn_neighbors"],
         "scores": [[*row, str(len(params.seeds))] for row in _score_rows(named, "accuracy", "precision", "recall")],
         "other_scores": _score_rows(
-            named | ({PRETRAINED: results.pretrained} if results.pretrained else {}),
-            *("f1", "balanced_accuracy", "calibration_error", "knn_accuracy", "linear_accuracy", "quadratic_kappa"),
+            named, "f1", "balanced_accuracy", "auroc", "top5_accuracy", "calibration_error", *ordered
         ),
+        "probes": _score_rows(probed | {UNTRAINED: results.untrained}, "knn_accuracy", "linear_accuracy"),
         "transfers": _score_rows(results.transfers, "knn_accuracy", "linear_accuracy"),
         "losses": _losses(arms),
         "costs": [[mode, *_cost_cells(spent, num_train)] for mode, spent in costs.items()],

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 Counts = NDArray[np.float64]
 """(M, K, K) confusion matrices: rows are actual classes, columns predicted classes."""
@@ -20,20 +19,49 @@ def contributions(metric: str, labels: NDArray[np.int64], probabilities: NDArray
 
     metric: accuracy, balanced_accuracy, macro_f1, quadratic_kappa or auroc. labels: (N,). probabilities: (N, K).
     """
-    if metric == "auroc":
-        pseudo = _auroc(labels, probabilities)
-        score = auroc(labels, probabilities)
-    else:
-        predicted, (_, num_classes) = probabilities.argmax(axis=1), probabilities.shape
-        score_of = FROM_COUNTS[metric]
-        counts = np.zeros((num_classes, num_classes))
-        np.add.at(counts, (labels, predicted), 1)
-        score = float(score_of(counts[None])[0])
-        # Images of one cell of the confusion matrix are interchangeable.
-        cells, members = np.unique(labels * num_classes + predicted, return_inverse=True)
-        without = np.repeat(counts[None], len(cells), axis=0)
-        without[np.arange(len(cells)), cells // num_classes, cells % num_classes] -= 1
-        pseudo = (len(labels) * score - (len(labels) - 1) * score_of(without))[members]
+    if metric != "auroc":
+        return _of_counts(FROM_COUNTS[metric], labels, probabilities)
+    classes = [k for k in range(probabilities.shape[1]) if 0 < (labels == k).sum() < len(labels)]
+    if probabilities.shape[1] == 2:
+        classes = classes[-1:]
+    mean: NDArray[np.float64] = np.mean([_auroc(labels == k, probabilities[:, k]) for k in classes], axis=0)
+    return mean
+
+
+def class_contributions(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating], k: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return what each test image contributes to precision, recall, F1 and AUROC of class k: (N,) each.
+
+    A score that is not defined is left out: all of a class without test images, AUROC if all images are of the class.
+    """
+    if not (labels == k).any():
+        return {}
+    found = {
+        "precision": _of_counts(lambda c: c[:, k, k] / np.maximum(c[:, :, k].sum(axis=1), 1), labels, probabilities),
+        "recall": _of_counts(lambda c: c[:, k, k] / np.maximum(c[:, k].sum(axis=1), 1), labels, probabilities),
+        "f1": _of_counts(lambda c: _f1(c)[:, k], labels, probabilities),
+    }
+    return found if (labels == k).all() else found | {"auroc": _auroc(labels == k, probabilities[:, k])}
+
+
+def _of_counts(
+    score_of: Callable[[Counts], NDArray[np.float64]], labels: NDArray[np.int64], probabilities: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return the contributions to a score that is a function of the confusion matrix."""
+    predicted, num_classes = probabilities.argmax(axis=1), probabilities.shape[1]
+    counts = np.zeros((num_classes, num_classes))
+    np.add.at(counts, (labels, predicted), 1)
+    score = float(score_of(counts[None])[0])
+    # Images of one cell of the confusion matrix are interchangeable.
+    cells, members = np.unique(labels * num_classes + predicted, return_inverse=True)
+    without = np.repeat(counts[None], len(cells), axis=0)
+    without[np.arange(len(cells)), cells // num_classes, cells % num_classes] -= 1
+    return _shifted((len(labels) * score - (len(labels) - 1) * score_of(without))[members], score)
+
+
+def _shifted(pseudo: NDArray[np.float64], score: float) -> NDArray[np.float64]:
+    """Return pseudo-values whose mean is the score; the jackknife moves it by its estimate of the bias."""
     shifted: NDArray[np.float64] = pseudo + (score - pseudo.mean())
     return shifted
 
@@ -50,10 +78,15 @@ def _balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
     return mean
 
 
-def _macro_f1(counts: Counts) -> NDArray[np.float64]:
+def _f1(counts: Counts) -> NDArray[np.float64]:
     total = counts.sum(axis=1) + counts.sum(axis=2)
-    f1: NDArray[np.float64] = (2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(total, 1)).mean(axis=1)
+    f1: NDArray[np.float64] = 2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(total, 1)
     return f1
+
+
+def _macro_f1(counts: Counts) -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = _f1(counts).mean(axis=1)
+    return mean
 
 
 def _quadratic_kappa(counts: Counts) -> NDArray[np.float64]:
@@ -73,32 +106,18 @@ FROM_COUNTS: dict[str, Callable[[Counts], NDArray[np.float64]]] = {
 """The scores that are a function of the confusion matrix; (M, K, K) -> (M,)."""
 
 
-def auroc(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
-    """Return the area under the ROC curve, one class against the rest, averaged over the classes with test images."""
-    areas = [roc_auc_score(labels == k, probabilities[:, k]) for k in _classes(labels, probabilities)]
-    return float(np.mean(areas))
+def _auroc(inside: NDArray[np.bool_], values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the contributions to the area under the ROC curve of one class against the rest.
 
-
-def _auroc(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the pseudo-values of ``auroc``, from the placement of each image among those of the other side."""
-    classes = _classes(labels, probabilities)
-    pseudo = np.zeros(len(labels))
-    for k in classes:
-        inside, values = labels == k, probabilities[:, k]
-        placement = np.empty(len(labels))
-        for side, sign in ((inside, 1), (~inside, -1)):
-            other = np.sort(sign * values[~side])
-            left, right = (np.searchsorted(other, sign * values[side], side=edge) for edge in ("left", "right"))
-            placement[side] = (left + right) / (2 * len(other))
-        area = placement[inside].mean()
-        for side in (inside, ~inside):
-            count = side.sum()  # without one of these images, the mean over the others is the area
-            without = (count * area - placement[side]) / (count - 1) if count > 1 else area
-            pseudo[side] += len(labels) * area - (len(labels) - 1) * without
-    return pseudo / len(classes)
-
-
-def _classes(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> list[int]:
-    """Return the classes whose area is averaged: those with test images, and only the second of two classes."""
-    present = [k for k in range(probabilities.shape[1]) if 0 < (labels == k).sum() < len(labels)]
-    return present[-1:] if probabilities.shape[1] == 2 else present
+    inside: (N,) whether an image is of the class. values: (N,) its probability. The area is the mean placement of an
+    image among those of the other side (DeLong et al. 1988).
+    """
+    pseudo, num_images = np.empty(len(inside)), len(inside)
+    for side, sign in ((inside, 1), (~inside, -1)):
+        other = np.sort(sign * values[~side])
+        left, right = (np.searchsorted(other, sign * values[side], side=edge) for edge in ("left", "right"))
+        placement = (left + right) / (2 * len(other))
+        area, count = float(placement.mean()), len(placement)
+        without = (count * area - placement) / (count - 1) if count > 1 else np.full(count, area)
+        pseudo[side] = num_images * area - (num_images - 1) * without
+    return _shifted(pseudo, area)

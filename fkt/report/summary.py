@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fkt.core.arms import ARMS, PRETRAINED
+from fkt.core.arms import ARMS, PRETRAINED, UNTRAINED
 from fkt.params import Report
 from fkt.report.arms import Arm, Results
-from fkt.report.scores import contributions
+from fkt.report.scores import class_contributions, contributions
 from fkt.report.statistics import Comparison, Level, compare
 
 SCORES = {
@@ -25,6 +25,10 @@ SCORES = {
     "recall": "macro_recall",
     "f1": "macro_f1",
     "balanced_accuracy": "balanced_accuracy",
+    "auroc": "auroc",
+    "top5_accuracy": "top5_accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
     "quadratic_kappa": "quadratic_kappa",
     "calibration_error": "calibration_error",
     "knn_accuracy": "knn_accuracy",
@@ -157,6 +161,7 @@ def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, 
         }
     if results.pretrained:
         summary[PRETRAINED] = _scores(results.pretrained) | {"seeds": len(results.pretrained)}
+    summary[UNTRAINED] = _scores(results.untrained) | {"seeds": len(results.untrained)}
     for found in comparisons:
         numbers = {"difference": found.difference, "low": found.low, "high": found.high}
         numbers |= {f"std_{name}": value for name, value in found.spread._asdict().items()}
@@ -190,6 +195,20 @@ def confusion_rows(arms: Sequence[Arm], classes: Sequence[str]) -> pd.DataFrame:
         ]
         rows += sorted(cells, key=lambda cell: cell[1] != cell[2])
     return pd.DataFrame(rows, columns=["mode", "actual", "predicted", "images", "share"]).round(DIGITS)
+
+
+def class_rows(arms: Sequence[Arm], classes: Sequence[str], confidence: float) -> pd.DataFrame:
+    """Return one row for each arm, class and score, with an interval for other test images and other seeds."""
+    rows = []
+    for arm, (position, name) in itertools.product(arms, enumerate(classes)):
+        parts = [class_contributions(arm.labels, one, position) for one in arm.probabilities]
+        for key in parts[0]:
+            values = np.stack([part[key] for part in parts])
+            found = compare(key, "", values, np.zeros_like(values), Level(confidence))
+            count = int((arm.labels == position).sum())
+            rows.append((arm.mode, name, count, key, found.difference, max(0.0, found.low), found.high))
+    columns = ["mode", "class", "images", "score", "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).round(DIGITS)
 
 
 def cost_rows(results: Results) -> pd.DataFrame:

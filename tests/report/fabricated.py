@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from fkt.core.arms import PRETRAINED, STUDENT, TEACHER
+from fkt.core.arms import PRETRAINED, STUDENT, TEACHER, UNTRAINED
 from fkt.core.runs import Run, maps_path, prepared_path
 from fkt.params import Labels, Params, load_params
 
@@ -42,6 +42,9 @@ def fabricate(params: Params, *, num_test: int, names: list[str] = NAMES, channe
     counts = {"train": [80] * len(names), "val": [20] * len(names), "test": np.bincount(labels).tolist()}
     meta = {"dataset": params.dataset, "classes": names, "image_size": SIDE, "channels": channels, "counts": counts}
     _json(prepared_path(params.dataset) / "meta.json", meta)
+    for seed in params.seeds:
+        probes = {"knn_accuracy": 0.5, "linear_accuracy": 0.6, "knn_neighbors": 40, "weights": "none"}
+        _json(Run(params.dataset, UNTRAINED, seed).results, probes)
     for mode in params.modes:
         for seed in params.seeds:
             run = Run(params.dataset, mode, seed)
@@ -79,7 +82,7 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
         noise = random.normal(size=3)
         row: dict[str, object] = {"passes": passes * share * done, "step": 10 * (number + 1), "learning_rate": 0.003}
         ce = 2.3 * np.exp(-4 * done) + 0.02 * abs(noise[0])
-        ssl = 4.5 - 2 * done + 0.05 * noise[1]
+        ssl = 2.5 + 2 * np.exp(-6 * done) + 0.01 * noise[1]
         if run.name in (PRETRAINED, TEACHER):
             row |= {"loss": ssl, "ssl": ssl}
         elif run.name == STUDENT:
@@ -93,7 +96,13 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
                 row |= {"grad_cosine": 0.3 - 0.5 * done, "grad_norm_ratio": (4.0 + run.seed) * 10**done}
         rows.append(row)
     image_passes = round(passes * share * 800)
-    cost = {"stage": run.network.stage, "kept_step": 150 if run.seed == 1 else 200, "steps": 200, "warnings": []}
+    cost = {
+        "stage": run.network.stage,
+        "kept_step": 150 if run.seed == 1 else 200,
+        "steps": 200,
+        "warnings": [],
+        "budget": "passes",
+    }
     cost |= {"image_passes": image_passes, "flops": (6e7 if run.name == TEACHER else 2.5e7) * image_passes}
     cost |= {"epochs": passes * share / PASSES.get(run.name, 1), "seconds": 41.0 * share + random.random()}
     cost |= {"peak_memory_mb": 512.0 + run.seed, "device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16"}

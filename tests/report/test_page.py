@@ -38,7 +38,7 @@ def page_of(results: Results, all_params: Params):
 
     def page(*contrasts: Comparison, failed: tuple[str, ...] = (), **changes: object) -> Page:
         params = all_params.model_copy(update=changes)
-        return render(params, results, decide(contrasts, params.report, num_images=359, failed=failed), [])
+        return render(params, results, decide(contrasts, params.report, num_images=359, failed=failed), [], [])
 
     return page
 
@@ -161,7 +161,7 @@ def test_any_arm_alone_with_one_seed_is_reported(arm: str, tmp_path: Path, monke
     fabricate(params, num_test=60)
     main(params)
     summary, page = json.loads(Path("metrics/summary.json").read_text()), _page()
-    assert set(summary) == {arm} and not any(name.endswith("_std") for name in summary[arm])
+    assert set(summary) == {arm, "untrained"} and not any(name.endswith("_std") for name in summary[arm])
     assert "\u00b1 0" not in page and "with 1 seed." in page
     assert "only one arm" in page and ("**Teacher**" in page) == (arm == "distilled")
     assert ("lambda" in page.lower()) == ("joint run" in page.lower()) == (arm == "functional")
@@ -214,7 +214,7 @@ def test_labels_are_counted_as_they_are_drawn(
     counts = [17, 4, 45]
     labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
     meta = results.meta | {"counts": results.meta["counts"] | {"train": counts}}
-    page = render(all_params.model_copy(update={"labels": budget}), replace(results, meta=meta), [], [])
+    page = render(all_params.model_copy(update={"labels": budget}), replace(results, meta=meta), [], [], [])
     count = len(labelled_index(labels, budget, seed=0))
     assert f"{phrase}, which is {count} of 66 training images." in page.text and f"digits, {phrase}, " in page.title
     assert ("They differ between seeds" in page.text) == (count < 66)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from fkt.report.scores import FROM_COUNTS, contributions
+from fkt.report.scores import FROM_COUNTS, class_contributions, contributions
 
 REFERENCE = {
     "accuracy": lambda y, p: metrics.accuracy_score(y, p.argmax(1)),
@@ -53,3 +53,18 @@ def test_a_class_without_test_images_is_left_out_or_zero() -> None:
     assert contributions("auroc", labels, probabilities).mean() == pytest.approx(0.75)
     assert contributions("balanced_accuracy", labels, probabilities).mean() == pytest.approx(0.75)
     assert np.isfinite(contributions("macro_f1", labels, probabilities)).all()
+
+
+def test_the_contributions_to_the_scores_of_a_class_average_to_scikit_learns() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 80)
+    probabilities = generator.dirichlet([1, 1, 1], 80) + 0.3 * np.eye(3)[labels]
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, probabilities.argmax(1))
+    for k in range(3):
+        found = {key: values.mean() for key, values in class_contributions(labels, probabilities, k).items()}
+        area = metrics.roc_auc_score(labels == k, probabilities[:, k])
+        assert found == pytest.approx({"precision": precision[k], "recall": recall[k], "f1": f1[k], "auroc": area})
+    assert class_contributions(labels, probabilities, 2).keys() and not class_contributions(
+        labels * 0, probabilities, 2
+    )
+    assert "auroc" not in class_contributions(labels * 0, probabilities, 0)

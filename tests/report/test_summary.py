@@ -133,7 +133,7 @@ def test_the_summary_does_not_change_with_hardware_and_time(params: Params) -> N
 def test_seeds_and_modes_that_are_not_in_params_are_left_out(params: Params) -> None:
     main(params.model_copy(update={"seeds": [0, 2], "modes": ["supervised", "functional"]}))
     summary = _summary()
-    assert set(summary) == {"supervised", "functional", "functional_minus_supervised"}
+    assert set(summary) == {"supervised", "functional", "untrained", "functional_minus_supervised"}
     first, _, third = (result["accuracy"] for result in results_of("supervised"))
     assert summary["supervised"]["accuracy"] == pytest.approx((first + third) / 2, abs=1e-5)
 
