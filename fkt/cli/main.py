@@ -13,7 +13,7 @@ under the same conditions, and compares them. The comparison itself is run by DV
 
   fkt repro                        run what params.yaml describes; 'dvc repro' does the same, one stage at a time
   dvc exp run -S lambda=0.5        the same with another value
-  dvc metrics diff                 what that changed
+  dvc metrics diff                 what that changed; choose by the validation scores
 """
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import UserError
+from fkt.core.hardware import usable_cores
 from fkt.core.runs import Run
 from fkt.sweeps.experiments import command, dvc
 from fkt.sweeps.spec import Settings
@@ -47,8 +48,8 @@ def queue(trials: Iterable[Trial], now: Settings) -> None:
 
 
 def start_workers(jobs: int) -> None:
-    """Start workers that outlive this process. Together they use the processor's cores, unless FKT_THREADS is set."""
-    environment = {"FKT_THREADS": str(max(1, (os.cpu_count() or 1) // jobs)), **os.environ} if jobs > 1 else None
+    """Start workers that outlive this process. Each may use its share of the cores, unless FKT_CORES is set."""
+    environment = {"FKT_CORES": str(max(1, usable_cores() // jobs)), **os.environ} if jobs > 1 else None
     subprocess.run(  # noqa: S603 - our own arguments
         [sys.executable, "-m", "dvc", "queue", "start", "-j", str(jobs)],
         stdin=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ PREPARE = Prepare(
     limit_per_class=None,
     on_corrupt="error",
     masks="none",
+    ordered=False,
 )
 
 
