@@ -152,7 +152,7 @@ def stacked(num_classes: int, per_class: int, size: int, seed: int) -> tuple[Pix
 
 def prepare_params(source: Path | str, **changes: object) -> Prepare:
     """Return the shipped prepare section for color images of 16 pixels in a folder, with changes."""
-    changes = {"image_size": 16, "channels": 3, "source": str(source)} | changes
+    changes = {"image_size": 16, "channels": 3, "test_fraction": 0.2, "source": str(source)} | changes
     return load_params(ROOT / "params.yaml").prepare.model_copy(update=changes)
 
 

@@ -29,7 +29,7 @@ def test_learning_scores_the_untrained_and_the_pretrained_backbone(
     monkeypatch.setattr("sys.argv", ["bench.learning", "byol", *options, "--test"])
     learning.main()
     lines = printed(capsys)
-    assert lines["test"][:2] == ["images:", "40;"]
+    assert lines["test"][:2] == ["images:", "80;"]
     for name in ("untrained", "byol"):
         knn, linear, seconds = (float(lines[name][k]) for k in (0, 6, 12))
         assert 10 < knn <= 100 and 10 < linear <= 100 and (seconds > 0) == (name == "byol")

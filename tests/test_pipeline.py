@@ -78,7 +78,8 @@ def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:
     project.commit("smoke")
     first = project.dvc("exp", "run", "-S", "modes=[supervised]")
     assert ran(first.stdout) == {
-        "prepare@digits", "views", "supervised@0", "evaluate@supervised", "cam@supervised", "report"
+        "prepare@digits", "views", "supervised@0", "evaluate@supervised", "evaluate-untrained", "cam@supervised",
+        "report",
     }  # fmt: skip
     replace(project, "params.yaml", "modes:", "modes:\n- pretrained")
     more = {"pretrain@0", "evaluate@pretrained", "cam@pretrained", "report"}

@@ -27,8 +27,10 @@ SIDE = 16
 
 def fabricated_params(**changes: object) -> Params:
     """Return the shipped params with three arms, three seeds, 5 labels per class, and the given changes."""
-    return load_params(Path(__file__).parents[2] / "params.yaml").model_copy(
-        update={"dataset": "digits", "seeds": [0, 1, 2], "modes": [PRETRAINED, *ARMS]}
+    shipped = load_params(Path(__file__).parents[2] / "params.yaml")
+    return shipped.model_copy(
+        update={"budget": shipped.budget.model_copy(update={"passes": 40.0})}
+        | {"dataset": "digits", "seeds": [0, 1, 2], "modes": [PRETRAINED, *ARMS]}
         | {"labels": Labels(per_class=5, fraction=None), "selection": "auto"}
         | changes
     )

@@ -25,7 +25,7 @@ def test_the_dataset_of_params_yaml_is_prepared_and_its_classes_are_listed(tmp_p
     monkeypatch.chdir(tmp_path)
     main(load_params(ROOT / "params.yaml"))
     meta = load_meta(Path("data/digits"))
-    assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 1151, "val": 287, "test": 359}
+    assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 862, "val": 216, "test": 719}
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in lines[1:3]] == [["0", "114", "28", "36"], ["1", "117", "29", "36"]]
-    assert lines[11].split() == ["all", "1151", "287", "359"]
+    assert [line.split() for line in lines[1:3]] == [["0", "86", "21", "71"], ["1", "87", "22", "73"]]
+    assert lines[11].split() == ["all", "862", "216", "719"]
