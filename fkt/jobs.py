@@ -172,8 +172,9 @@ def repro_together(
 ) -> None:
     """Run the stages that targets need, one job for each environment at a time.
 
-    is_light: whether a stage takes no time, so that several of them share a job. Raises UserError if stages fail, after
-    all others have run that do not depend on them; KeyboardInterrupt after a signal to stop, when no job is left.
+    is_light: whether a stage takes no time: these share a job, which starts when no other stage is ready. Raises
+    UserError if stages fail, after all others have run that do not depend on them; KeyboardInterrupt after a signal to
+    stop, when no job is left.
     """
     pipeline = Pipeline(targets)
     with StopSignals() as stop:
@@ -245,11 +246,13 @@ class Schedule:
             self.waiting = [name for name in self.waiting if name not in unchanged]
 
     def _next(self) -> list[str]:
-        """Return the names of the next job: one stage, or all light ones that can run one after another."""
-        names = self._ready()[:1]
-        if self._shares(names[0]):
-            while more := [name for name in self._ready(names) if name not in names and self._shares(name)]:
-                names += more
+        """Return the names of the next job: one stage, or, if no other is ready, all light ones one after another."""
+        ready = self._ready()
+        if heavy := [name for name in ready if not self._shares(name)]:
+            return heavy[:1]
+        names = ready[:1]
+        while more := [name for name in self._ready(names) if name not in names and self._shares(name)]:
+            names += more
         return names
 
     def _shares(self, name: str) -> bool:

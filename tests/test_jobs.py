@@ -140,6 +140,18 @@ def test_light_stages_share_a_job_and_a_bad_one_fails_alone(toy: Toy) -> None:
     assert {event for event in toy.events() if event.endswith("-")} == {"light-a-", "light-c-", "light-d-"}
 
 
+def test_light_stages_wait_until_no_other_is_ready(toy: Toy) -> None:
+    toy.stage("light-a")
+    toy.stage("light-b", "light-a")
+    for name in ("one", "two", "three"):
+        toy.stage(name, work="sleep 0.1")
+    toy.stage("last", "light-b", "three")
+    assert toy.repro(2).returncode == 0
+    events = toy.events()
+    assert {"one+", "two+", "three+"} == {event for event in events[: events.index("light-a+")] if event[-1] == "+"}
+    assert events[-1] == "last-"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_each_stage_once_and_leaves_no_process(number: signal.Signals, toy: Toy) -> None:
     """The stages take a moment after the signal, as a training does that saves itself."""

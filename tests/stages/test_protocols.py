@@ -18,8 +18,8 @@ from fkt.data.normalize import normalize
 from fkt.data.store import load_split
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import load_model
+from fkt.models.imagenet import load_imagenet
 from fkt.params import Model, Params
-from fkt.training.imagenet import load_imagenet
 from tests.stages.running import run_stages, train, train_one
 
 Write = Callable[[dict[str, Any]], Params]
