@@ -108,7 +108,7 @@ def code_deps(stage: dict[str, Any]) -> list[Path]:
 
 
 def needed_files(name: str, stages: dict[str, dict[str, Any]]) -> set[Path]:
-    """The files of ours that a stage depends on. The plan, which has a checksum of them, needs those of all trainings."""
+    """The files of ours that a stage depends on; of the plan, which has their checksum, also those of all trainings."""
     together = [stage for stage in stages.values() if "meta" in stage] if name == "plan" else []
     return {path for stage in (stages[name], *together) for path in imported_files(stage_module(stage))}
 
