@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.metrics import confusion_matrix
 
 from fkt.core.arms import MODES, PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError, reported
@@ -20,7 +19,7 @@ from fkt.core.hardware import pick_device, set_threads, setup_torch
 from fkt.core.runs import Run, prepared_path, remove_other_seeds, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta
 from fkt.data.store import load_split
-from fkt.evaluation.metrics import scores
+from fkt.evaluation.metrics import confusion, scores
 from fkt.evaluation.predict import features, predict, write_predictions
 from fkt.evaluation.probes import probe
 from fkt.models.backbones import ResNet
@@ -65,7 +64,7 @@ def main(mode: str, params: Params, dataset: str | None = None) -> None:
         if isinstance(model, Classifier):
             probabilities = predict(model, queries)
             results |= scores(probabilities, labels, settings.calibration_bins, ordered=params.prepare.ordered)
-            counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(test.meta.num_classes))
+            counts = confusion(labels, probabilities.argmax(axis=1), test.meta.num_classes)
             results["confusion"] = counts.tolist()  # rows: actual class; columns: predicted class
             arrays["probabilities"] = probabilities
         write_predictions(path.with_suffix(".npz"), arrays)

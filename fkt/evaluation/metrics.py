@@ -15,13 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-    top_k_accuracy_score,
-)
 
 Probabilities = NDArray[np.float32] | NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -45,13 +38,14 @@ def scores(probabilities: Probabilities, labels: Labels, bins: int, *, ordered: 
         raise ValueError(f"labels {labels.shape} from {low} to {high} do not fit probabilities {shape}")
     if not np.isfinite(probabilities).all():
         raise ValueError("a probability is not finite; train the model again with a lower learning rate")
-    predicted, classes = probabilities.argmax(axis=1), range(shape[1])
-    precision, recall, f1, images = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
-    found = recall.copy()
-    found[images == 0] = np.nan
+    classes = np.arange(shape[1])
+    counts = confusion(labels, probabilities.argmax(axis=1), shape[1])
+    hits, images, called = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    precision, recall, f1 = _share(hits, called), _share(hits, images), _share(2 * hits, images + called)
+    found = np.where(images > 0, recall, np.nan)
     auroc = np.array([_auroc(labels == number, probabilities[:, number]) for number in classes])
     result = {
-        "accuracy": accuracy_score(labels, predicted),
+        "accuracy": hits.sum() / len(labels),
         "balanced_accuracy": np.nanmean(found),
         "calibration_error": calibration_error(probabilities, labels, bins),
     }
@@ -62,21 +56,39 @@ def scores(probabilities: Probabilities, labels: Labels, bins: int, *, ordered: 
     if len(classes) == 2:
         result |= {"sensitivity": found[1], "specificity": found[0]}
     if len(classes) > TOP:
-        result["top5_accuracy"] = top_k_accuracy_score(labels, probabilities, k=TOP, labels=classes)
+        own = probabilities[np.arange(len(labels)), labels][:, None]
+        before = (probabilities > own) | ((probabilities == own) & (classes < labels[:, None]))
+        result["top5_accuracy"] = (before.sum(axis=1) < TOP).mean()
     if ordered:
-        several = len(np.union1d(labels, predicted)) > 1
-        result["quadratic_kappa"] = (
-            cohen_kappa_score(labels, predicted, labels=classes, weights="quadratic") if several else 0.0
-        )
+        weights = (classes[:, None] - classes) ** 2
+        expected = (weights * np.outer(images, called)).sum() / len(labels)
+        result["quadratic_kappa"] = 1 - (weights * counts).sum() / expected if expected else 0.0
     columns = {"precision": precision, "recall": found, "f1": f1, "auroc": auroc}
     rows = [_defined({name: values[number] for name, values in columns.items()}) for number in classes]
     per_class = [row | {"images": int(count)} for row, count in zip(rows, images, strict=True)]
     return _defined(result) | {"per_class": per_class}
 
 
+def confusion(labels: Labels, predicted: Labels, num_classes: int) -> Labels:
+    """Return the number of images (K, K) of each actual class (row) and predicted class (column)."""
+    return np.bincount(labels * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def _share(part: Labels, whole: Labels) -> NDArray[np.float64]:
+    """Quotient; 0 where it is 0/0."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
 def _auroc(positive: NDArray[np.bool_], score: Probabilities) -> float:
-    """Area under the ROC curve; nan if all images are positive, or none."""
-    return float(roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else np.nan
+    """Share of the pairs of a positive and another image in which the positive one has the higher score.
+
+    Of equal scores it is half. nan if all images are positive, or none.
+    """
+    pairs = positive.sum() * (~positive).sum()
+    _, index, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (counts.cumsum() - (counts - 1) / 2)[index]  # from 1; equal scores share the mean of their ranks
+    first = positive.sum() * (positive.sum() + 1) / 2  # sum of the ranks if the positive images had the lowest scores
+    return float((rank[positive].sum() - first) / pairs) if pairs else np.nan
 
 
 def _defined(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from fkt.evaluation.metrics import calibration_error, scores
+from fkt.evaluation.metrics import calibration_error, confusion, scores
 
 
 def random_case(num_images: int = 200, num_classes: int = 5, seed: int = 0) -> tuple[NDArray, NDArray]:
@@ -89,6 +89,21 @@ def test_every_score_agrees_with_its_definition_in_loops(seed: int, absent: int)
         assert {name: row[name] for name in row if name not in ("auroc", "images")} == pytest.approx(alone)
     single = probabilities.astype(np.float32)
     assert scores(single, labels, 10) == scores(single.astype(np.float64), labels, 10)
+
+
+def test_the_confusion_matrix_is_that_of_scikit_learn_also_with_absent_classes() -> None:
+    labels, predicted = np.array([0, 2, 2, 1, 2]), np.array([2, 2, 0, 1, 2])
+    assert confusion(labels, predicted, 5).tolist() == confusion_matrix(labels, predicted, labels=range(5)).tolist()
+
+
+def test_equal_scores_count_half_in_the_auroc_and_the_lower_class_first_in_the_top_five() -> None:
+    probabilities, labels = random_case(num_classes=7)
+    coarse = probabilities.round(1) / probabilities.round(1).sum(axis=1, keepdims=True)
+    found = scores(coarse, labels, bins=10)
+    areas = [slow_auroc(labels == k, coarse[:, k]) for k in range(7)]
+    assert [row["auroc"] for row in found["per_class"]] == pytest.approx(areas, abs=1e-12)
+    hits = [y in sorted(range(7), key=lambda k: -row[k])[:5] for y, row in zip(labels, coarse, strict=True)]
+    assert found["top5_accuracy"] == np.mean(hits) < 1
 
 
 def test_many_classes_have_the_top5_accuracy_and_the_auroc_of_scikit_learn() -> None:
