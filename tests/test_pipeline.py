@@ -78,7 +78,8 @@ def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:
     project.commit("smoke")
     first = project.dvc("exp", "run", "-S", "modes=[supervised]")
     assert ran(first.stdout) == {
-        "prepare@digits", "views", "supervised@0", "evaluate@supervised", "cam@supervised", "report"
+        "prepare@digits", "views", "supervised@0", "evaluate@supervised", "evaluate-untrained", "cam@supervised",
+        "report",
     }  # fmt: skip
     replace(project, "params.yaml", "modes:", "modes:\n- pretrained")
     more = {"pretrain@0", "evaluate@pretrained", "cam@pretrained", "report"}
@@ -125,7 +126,7 @@ def test_an_edit_of_code_reruns_what_imports_it_and_stops_where_nothing_changes(
             "seeds=[0,1]",
             {f"{stage}@1" for stage in ("pretrain", "finetune", "supervised", "joint")}
             | {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in MODES}
-            | {"report"},
+            | {"evaluate-untrained", "report"},
         ),
     ],
 )

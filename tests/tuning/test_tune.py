@@ -214,7 +214,9 @@ def test_settings_count_as_tuned_under_their_conditions_alone(folder: Path, monk
     with pytest.raises(ParamsError, match="tuning: .*supervised appears more than once"):
         parse_params(content)
     content["tuning"][-1] = {**content["tuning"][0], "arm": "teacher"}
-    with pytest.raises(ParamsError, match=r"tuning\[2\].arm: unknown value 'teacher'; choose from: supervised, frozen"):
+    with pytest.raises(
+        ParamsError, match=r"tuning\[2\].arm: unknown value 'teacher'; choose from: supervised, imagenet, frozen"
+    ):
         parse_params(content)
 
 
