@@ -77,7 +77,12 @@ class Pipeline:
         self.root = Path(self._repo.root_dir)
         self._stages: dict[str, Any] = {stage.addressing: stage for stage in order}
         self.needs = {name: {need.addressing for need in graph.successors(self._stages[name])} for name in self._stages}
-        self.names = self._longest_way_first()
+        self.behind = dict.fromkeys(self._stages, 0)
+        """Number of stages one after another that come after a stage."""
+        for name in reversed(self._stages):  # DVC's order: what a stage needs comes before it
+            for need in self.needs[name]:
+                self.behind[need] = max(self.behind[need], self.behind[name] + 1)
+        self.names = sorted(self._stages, key=lambda name: -self.behind[name])
 
     def unchanged(self, names: Sequence[str]) -> set[str]:
         """Return those stages that need not run. All that they need must be there.
@@ -92,14 +97,6 @@ class Pipeline:
                 if not self._stages[name].changed():
                     found.add(name)
         return found
-
-    def _longest_way_first(self) -> list[str]:
-        """Return the names so that the stages with the most stages one after another behind them come first."""
-        behind = dict.fromkeys(self._stages, 0)
-        for name in reversed(self._stages):  # DVC's order: what a stage needs comes before it
-            for need in self.needs[name]:
-                behind[need] = max(behind[need], behind[name] + 1)
-        return sorted(self._stages, key=lambda name: -behind[name])
 
 
 class StopSignals:
@@ -172,8 +169,8 @@ def repro_together(
 ) -> None:
     """Run the stages that targets need, one job for each environment at a time.
 
-    is_light: whether a stage takes no time, so that several of them share a job. Raises UserError if stages fail, after
-    all others have run that do not depend on them; KeyboardInterrupt after a signal to stop, when no job is left.
+    is_light: whether a stage takes no time; these share a job, which waits for trainings. Raises UserError if stages
+    fail, after all others have run that do not depend on them; KeyboardInterrupt after a signal, when no job is left.
     """
     pipeline = Pipeline(targets)
     with StopSignals() as stop:
@@ -245,11 +242,16 @@ class Schedule:
             self.waiting = [name for name in self.waiting if name not in unchanged]
 
     def _next(self) -> list[str]:
-        """Return the names of the next job: one stage, or all light ones that can run one after another."""
-        names = self._ready()[:1]
-        if self._shares(names[0]):
-            while more := [name for name in self._ready(names) if name not in names and self._shares(name)]:
-                names += more
+        """Return the names of the next job: one stage, or all light ones that can run one after another.
+
+        The light ones wait for trainings, which have two stages or more behind them, and not for scores.
+        """
+        ready = self._ready()
+        names, heavy = ([name for name in ready if self._shares(name) is light][:1] for light in (True, False))
+        if heavy and (not names or self.pipeline.behind[heavy[0]] > 1):
+            return heavy
+        while more := [name for name in self._ready(names) if name not in names and self._shares(name)]:
+            names += more
         return names
 
     def _shares(self, name: str) -> bool:

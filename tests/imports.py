@@ -102,8 +102,15 @@ def stage_module(stage: dict[str, Any]) -> str:
 
 
 def code_deps(stage: dict[str, Any]) -> list[Path]:
-    """The deps of a stage that are code: files and folders of ours, as they are written."""
-    return [Path(dep) for dep in stage.get("deps") or [] if Path(dep).parts[0] in OURS]
+    """The code that a stage lists: files and folders of ours, as they are written. A training stage has it in meta."""
+    listed = stage["meta"]["code"] if "meta" in stage else stage["deps"]
+    return [Path(dep) for dep in listed if Path(dep).parts[0] in OURS]
+
+
+def needed_files(name: str, stages: dict[str, dict[str, Any]]) -> set[Path]:
+    """The files of ours that a stage depends on; of the plan, which has their checksum, also those of all trainings."""
+    together = [stage for stage in stages.values() if "meta" in stage] if name == "plan" else []
+    return {path for stage in (stages[name], *together) for path in imported_files(stage_module(stage))}
 
 
 def code_files(folder: Path) -> set[Path]:
@@ -128,11 +135,12 @@ def with_code_deps(text: str) -> str:
     for line in text.split("\n"):
         if match := re.fullmatch(r"  ([\w-]+):", line):
             stage = match.group(1)
-        if re.fullmatch(rf"      - ({'|'.join(OURS)})/.*", line):
+        if re.fullmatch(rf" +- ({'|'.join(OURS)})/.*", line):
             continue
         lines.append(line)
-        if line == "    deps:":
-            lines += [f"      - {dep}" for dep in as_deps(imported_files(stage_module(stages[stage])))]
+        if line == ("      code:" if "meta" in stages.get(stage, {}) else "    deps:"):
+            indent = line.index(line.strip()) + 2
+            lines += [f"{' ' * indent}- {dep}" for dep in as_deps(needed_files(stage, stages))]
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
 """dvc.yaml against the code: stages, paths and parameters agree."""
 
+from typing import Any
+
 import pytest
 
 from fkt.core.arms import NETWORKS, PRETRAINED, chain
@@ -16,6 +18,11 @@ TRAINING = {network.stage: network for network in NETWORKS.values()}
 def listed(names: list[object]) -> set[str]:
     """Outputs or plots as paths; an entry with options is a mapping of one key."""
     return {next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in names}
+
+
+def parameters(stage: dict[str, Any]) -> set[str]:
+    """What a stage depends on in params.yaml; a training stage has it in meta."""
+    return listed(stage["meta"]["params"] if "meta" in stage else stage["params"])
 
 
 def test_each_stage_is_a_file_of_its_name_and_trains_with_its_section() -> None:
@@ -38,9 +45,12 @@ def test_a_training_stage_follows_from_its_row_in_the_table_of_networks(stage: s
     assert block["matrix"] == {"seed": "${seeds}"}
     assert listed(block["outs"]) == {templated(run.model), templated(run.log)}
     starts = {templated(part.model) for part in run.parts[-2:-1]}
-    data = {dep for dep in listed(block["deps"]) if not dep.startswith(("fkt", "stages"))}
-    assert data == {str(plan_path(network.name)), str(run.prepared)} | starts
-    assert network.section in block["params"] or f"{network.section}.epochs" in block["params"]
+    assert listed(block["deps"]) == {str(plan_path(network.name)), str(run.prepared)} | starts
+    assert network.section in parameters(block) and "params" not in block, "the plan has the parameters"
+
+
+def test_only_training_stages_have_a_meta() -> None:
+    assert {name for name, stage in STAGES.items() if "meta" in stage} == set(TRAINING)
 
 
 def test_every_stage_waits_for_the_plan_so_that_a_mistake_in_params_stops_them_all() -> None:
@@ -69,7 +79,7 @@ def test_transfer_goes_from_the_prepared_dataset_and_the_pretrained_backbone_to_
 
 
 def test_lambda_reaches_the_joint_runs_and_the_report_alone() -> None:
-    assert {name for name, stage in STAGES.items() if "lambda" in listed(stage["params"])} == {"joint", "report"}
+    assert {name for name, stage in STAGES.items() if "lambda" in parameters(stage)} == {"joint", "report"}
 
 
 def test_training_outputs_are_plain_and_cached_so_that_dvc_can_bring_them_back() -> None:
@@ -80,7 +90,7 @@ def test_training_outputs_are_plain_and_cached_so_that_dvc_can_bring_them_back()
 def test_every_parameter_matters_to_some_stage() -> None:
     """A key that no stage lists could be edited without any effect. The plan lists them all and does not count."""
     params = load_params(ROOT / "params.yaml")
-    names = {str(name) for key, stage in STAGES.items() if key != "plan" for name in stage["params"]}
+    names = {name for key, stage in STAGES.items() if key != "plan" for name in parameters(stage)}
     for section, value in params.model_dump(by_alias=True).items():
         for key in value if isinstance(value, dict) and section not in names else ():
             shown = "${ssl.method}" if section == "ssl" and key in SECTIONS else key

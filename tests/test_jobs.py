@@ -140,6 +140,20 @@ def test_light_stages_share_a_job_and_a_bad_one_fails_alone(toy: Toy) -> None:
     assert {event for event in toy.events() if event.endswith("-")} == {"light-a-", "light-c-", "light-d-"}
 
 
+def test_light_stages_wait_for_those_that_two_others_follow_and_for_no_others(toy: Toy) -> None:
+    """With one job at a time, so that the order is that of the schedule."""
+    toy.stage("light-a")
+    toy.stage("light-b", "light-a")
+    for name in ("one", "two"):
+        toy.stage(name)
+        toy.stage(f"score-{name}", name)
+    toy.stage("last", "light-b", "score-one", "score-two")
+    assert toy.repro(1).returncode == 0
+    began = [event[:-1] for event in toy.events() if event.endswith("+")]
+    assert set(began[:2]) == {"one", "two"} and began[2:4] == ["light-a", "light-b"]
+    assert set(began[4:6]) == {"score-one", "score-two"} and began[6:] == ["last"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_each_stage_once_and_leaves_no_process(number: signal.Signals, toy: Toy) -> None:
     """The stages take a moment after the signal, as a training does that saves itself."""

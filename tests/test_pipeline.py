@@ -126,7 +126,7 @@ def test_an_edit_of_code_reruns_what_imports_it_and_stops_where_nothing_changes(
             "seeds=[0,1]",
             {f"{stage}@1" for stage in ("pretrain", "finetune", "supervised", "joint")}
             | {f"{stage}@{mode}" for stage in ("evaluate", "cam") for mode in MODES}
-            | {"report"},
+            | {"evaluate-untrained", "report"},
         ),
     ],
 )

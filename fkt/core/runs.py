@@ -17,7 +17,9 @@ FIGURES = METRICS / "figures"
 LOGS = METRICS / "logs"
 RESULTS = METRICS / "runs"
 PLAN = Path("data") / "plan"
-"""What the plan stage writes: for each network, whether it is trained."""
+"""What the plan stage writes: for each network, whether it is trained, with which parameters and code."""
+SKIP = "skip\n"
+"""Content of the plan for a network that is not trained."""
 
 
 def prepared_path(dataset: str) -> Path:
@@ -89,14 +91,14 @@ class Run:
 
 
 def plan_path(name: str) -> Path:
-    """File that says whether a network is trained: ``train`` or ``skip``."""
+    """File of the plan for a network: ``skip``, or the parameters and the code of its training as JSON."""
     return PLAN / name
 
 
 def is_skipped(name: str) -> bool:
     """Return whether the plan skips a network. Without a plan, as outside of DVC, every network is trained."""
     path = plan_path(name)
-    return path.is_file() and path.read_text(encoding="utf-8").strip() == "skip"
+    return path.is_file() and path.read_text(encoding="utf-8") == SKIP
 
 
 def transfer_path(dataset: str, seed: int) -> Path:

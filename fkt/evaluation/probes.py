@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -136,8 +137,9 @@ def linear_fits(
             gradient = torch.cat([error.T @ train + 2 * l2 * weight, error.sum(dim=0).unsqueeze(1)], dim=1)
             return value.item(), gradient.flatten().cpu().numpy()
 
-        options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "gtol": 1e-7, "ftol": 1e-12}
-        start = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
+        options = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": 20, "gtol": 1e-5, "ftol": 1e-9}
+        with threadpool_limits(1, user_api="blas"):  # of SciPy: its vectors are short, and threads wait for each other
+            start = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options).x
 
         def classify(features: Tensor, flat: NDArray[np.float64] = start) -> Tensor:
             weight, bias = _unpacked(flat, train)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fkt.core.arms import NETWORKS
-from fkt.core.errors import reported
-from fkt.core.runs import Run, is_skipped
+from fkt.core.errors import UserError, reported
+from fkt.core.runs import Run, is_skipped, plan_path
 
 if TYPE_CHECKING:
     from fkt.params import Params
@@ -37,4 +38,26 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         from fkt.params import load_params
 
         params = load_params()
-        main(Run(params.dataset, arguments.network, arguments.seed), params)
+        run = Run(params.dataset, arguments.network, arguments.seed)
+        check_plan(run, params)
+        main(run, params)
+
+
+def check_plan(run: Run, params: Params) -> None:
+    """Raise UserError if the plan of a network is not that of the present parameters and code.
+
+    DVC would otherwise file the result under the plan's. Without a plan, as outside of DVC, there is nothing to check.
+    """
+    from fkt.core.pipeline import training_inputs
+
+    path = plan_path(run.name)
+    if not path.is_file():
+        return
+    now = training_inputs(run.network.stage, params.model_dump(by_alias=True, mode="json"))
+    planned = json.loads(path.read_text(encoding="utf-8"))
+    if planned != now:
+        names = {**planned["params"], **now["params"]}
+        changed = [name for name in names if planned["params"].get(name) != now["params"].get(name)]
+        raise UserError(
+            f"{', '.join(changed) or 'the code'} has changed since {path} was written; run 'dvc repro' again"
+        )

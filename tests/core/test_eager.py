@@ -30,10 +30,10 @@ def test_training_and_evaluation_never_import_the_compiler() -> None:
     code = (
         "import sys, torch; from fkt.training.optim import build_optimizer;"
         "from tests.training.test_optim import section;"
-        "from tests.evaluation.test_probes import linear_predict; layer = torch.nn.Linear(3, 2);"
+        "from fkt.evaluation.probes import linear_fits; layer = torch.nn.Linear(3, 2);"
         "x, y = torch.randn(8, 3), torch.arange(8) % 2;"
         "[(layer(x).sum().backward(), o.step(), o.zero_grad(), o.state_dict()) for o in"
         " (build_optimizer(layer, section(optimizer=name)) for name in ('sgd', 'adamw', 'lars'))];"
-        "linear_predict(x, y, x, 0.1); sys.exit('torch._dynamo' in sys.modules)"
+        "linear_fits(x, y, [0.1], 5, 2); sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""What a stage depends on, as dvc.yaml lists it."""
+"""What a training stage depends on, as dvc.yaml lists it."""
 
 import shutil
 from pathlib import Path

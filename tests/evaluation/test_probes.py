@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from fkt.evaluation.probes import effective_neighbors, knn_predict, linear_fits, probe
@@ -154,6 +157,19 @@ def test_every_fit_agrees_with_scikit_learn(bank: Features, queries: Features) -
     for l2, fit in fits.items():
         assert fit(many).dtype == torch.int64
         assert fit(many).tolist() == sklearn_predict(*bank, many, l2), l2
+
+
+def test_the_fit_takes_one_thread_of_blas(bank: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        threads.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return minimize(*arguments, **options)
+
+    monkeypatch.setattr("fkt.evaluation.probes.minimize", watched)
+    with threadpool_limits(2, user_api="blas"):
+        linear_fits(*bank, [1e-3], 5, CLASSES)
+    assert set(threads) == {1}
 
 
 def test_the_l2_with_the_best_validation_accuracy_is_used_and_scored_without_another_fit(queries: Features) -> None:
