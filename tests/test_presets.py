@@ -111,7 +111,7 @@ def test_the_command_prints_what_changes_key_by_key(params: Path, capsys: pytest
     names = ", ".join(step["name"] for step in views)
     assert capsys.readouterr().out.splitlines() == [
         "lambda: 1.0 -> 0.25",
-        "seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] -> [4, 5]",
+        "seeds: [0, 1, 2, 3, 4, 5, 6, 7] -> [4, 5]",
         "labels.per_class: 2 -> null",
         f"augment.views: [{names}] -> other values",
     ]
