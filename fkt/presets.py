@@ -97,7 +97,8 @@ def _lay(section: Any, values: dict[str, Any], commented: Any, source: str, pref
 
 
 def _shown(value: object) -> str:
-    """Return a value as in params.yaml; transforms are shown by their names."""
+    """Return a value as in params.yaml; sections in a list are shown by their first value, the name."""
     if isinstance(value, list):
-        return f"[{', '.join(str(item['name']) if isinstance(item, dict) else _shown(item) for item in value)}]"
+        names = (str(next(iter(item.values()))) if isinstance(item, dict) else _shown(item) for item in value)
+        return f"[{', '.join(names)}]"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

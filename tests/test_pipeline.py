@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Project
+from fkt.params import load_params
+from tests.conftest import ROOT, Project
 
 FUNCTIONAL = {"joint@0", "evaluate@functional", "cam@functional", "report"}
+LAMBDA = load_params(ROOT / "params.yaml").ssl_weight
 MODES = ("pretrained", "supervised", "representational", "functional")
 
 
@@ -56,7 +58,7 @@ def test_lambda_trains_the_joint_runs_alone_and_going_back_trains_nothing(finish
     assert changed and all("functional" in name for name in changed)
     diff = finished.run("git", "diff", "--numstat", "params.yaml").stdout.split()
     assert diff[:2] == ["1", "1"], "an experiment edits one line of params.yaml"
-    back = ran(finished.dvc("exp", "run", "-S", "lambda=1.0").stdout)
+    back = ran(finished.dvc("exp", "run", "-S", f"lambda={LAMBDA}").stdout)
     assert back <= {"report"}
     assert finished.run("git", "status", "--porcelain").stdout == ""
 
@@ -69,7 +71,7 @@ def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) 
     assert "lambda: -1 is out of range; give at least 0" in failed.stdout + failed.stderr
     assert "Traceback" not in failed.stdout + failed.stderr
     assert weights.read_bytes() == before and (finished.root / "metrics/report.md").is_file()
-    assert ran(finished.dvc("exp", "run", "-S", "lambda=1.0").stdout) == set()
+    assert ran(finished.dvc("exp", "run", "-S", f"lambda={LAMBDA}").stdout) == set()
 
 
 def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:

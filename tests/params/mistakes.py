@@ -1,5 +1,6 @@
 """params.yaml with a mistake in it, and what is said of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fkt.params.reader import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8")
+LAMBDA = re.findall(r"^lambda: [0-9.]+", SHIPPED, re.MULTILINE)[0]
 NOWHERE = object()
 
 
@@ -35,7 +37,7 @@ def complaint(text: str) -> str:
     return str(caught.value)
 
 
-def with_text(new: str, old: str = "lambda: 1.0") -> str:
-    """The shipped file with a piece of its text replaced."""
-    assert SHIPPED.count(old) == 1, old
-    return SHIPPED.replace(old, new)
+def with_text(new: str, old: str = LAMBDA) -> str:
+    """The shipped file with a piece of its text replaced, by default lambda and its value."""
+    assert SHIPPED.count(f"\n{old}") == 1, old
+    return SHIPPED.replace(f"\n{old}", f"\n{new}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from fkt.params.reader import read_yaml
 from fkt.presets import flat, nested
@@ -61,6 +62,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
     """Run in a folder with params.yaml, the presets, and the sweep that the test writes."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
+    apply_overrides("params.yaml", ["lambda=1.0"])
     shutil.copytree(ROOT / "presets", "presets")
     Path("sweeps").mkdir()
 

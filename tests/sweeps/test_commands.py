@@ -44,7 +44,7 @@ def test_a_name_with_other_parameters_is_refused_and_left_out(
     _, cells = small(SMALL)
     shows([entry(cells[0], SUMMARY, **{"budget.passes": 7}), entry(cells[1], SUMMARY, **{"lambda": 0.5})])
     with pytest.raises(
-        UserError, match=r"experiment small-0-10pct with other parameters: budget.passes is 7 instead of 20"
+        UserError, match=r"experiment small-0-10pct with other parameters: budget.passes is 7 instead of \d+"
     ):
         sweep.main("small", dry_run=True)
     gather.main("small")

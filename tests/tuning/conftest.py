@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from fkt.params.reader import read_yaml
 from fkt.presets import flat
@@ -13,6 +14,11 @@ from fkt.tuning.knobs import Knobs, load_knobs
 from tests.conftest import ROOT
 
 Load = Callable[[str], Knobs]
+UNTUNED = [
+    *("lambda=1.0", "joint.balance=fixed", "supervised.weight_decay=0.01", "budget.pretrain_share=0.667", "tuning=[]"),
+    *(f"{section}.learning_rate=0.003" for section in ("supervised", "pretrain", "finetune", "joint")),
+]
+"""The settings of the shipped params.yaml before its own tuning."""
 
 
 def present() -> dict[str, Any]:
@@ -24,6 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "tuning.yaml"):
         shutil.copy(ROOT / name, name)
+    apply_overrides("params.yaml", UNTUNED)
     return tmp_path
 
 
