@@ -68,6 +68,7 @@ def wait(names: Sequence[str], about: str) -> set[str]:
     """
     began, looked, stalled = time.monotonic(), -CHECK, 0
     failed: set[str] = set()
+    missing: set[str] = set()
     while waiting := set(names) - finished().keys() - failed:
         _progress(f"{about}: {len(names) - len(waiting)} of {len(names)} trials, {time.monotonic() - began:.0f} s")
         time.sleep(POLL)
@@ -76,7 +77,9 @@ def wait(names: Sequence[str], about: str) -> set[str]:
         found, active = states()
         looked, stalled = time.monotonic(), 0 if active else stalled + 1
         failed |= {name for name in waiting if found.get(name) == FAILED}
-        lost = {name for name in waiting - finished().keys() - failed if found.get(name) not in WAITING}
+        before, missing = missing, {name for name in waiting if found.get(name) not in WAITING}
+        # Twice, because DVC takes a moment from a task's end to its commit, and from the queue to its start.
+        lost = (missing & before) - finished().keys() - failed
         if lost:
             raise UserError(f"no longer in DVC's queue: {', '.join(sorted(lost))}; run 'fkt tune' again to queue them")
         if stalled > STALLED:

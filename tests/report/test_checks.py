@@ -60,7 +60,7 @@ def test_the_signs_of_an_arm_have_its_name(params: Params) -> None:
     for part in (parts[0] for parts in functional.costs):
         part["steps"] = 20
     (sentence,) = arm_failures(functional, [80] * 4)
-    assert sentence.startswith("functional: joint has 20 optimizer steps, fewer than 100; raise")
+    assert sentence.startswith("functional: joint has 20 optimizer steps, fewer than 50; raise")
 
 
 def test_an_arm_that_predicts_one_class_is_at_chance() -> None:
@@ -118,7 +118,7 @@ def test_an_exponential_decay_still_falls_if_it_is_stopped_before_1_5_time_const
 
 
 def test_few_steps_and_few_checks_are_signs() -> None:
-    assert found(steps=99) == ["pretrain has 99 optimizer steps, fewer than 100; raise budget.passes"]
+    assert found(steps=49) == ["pretrain has 49 optimizer steps, fewer than 50; raise budget.passes"]
     curves = healthy_curves()
     curves = curves[(curves["stage"] == "pretrain") | (curves["step"] == 240)]
     assert found(curves) == ["finetune has fewer than 2 checks; raise budget.checks"]
