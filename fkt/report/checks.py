@@ -22,9 +22,9 @@ MIN_STEPS = 50
 runs of 65 steps do not."""
 MIN_ROWS = 2
 """Fewest rows of a learning curve. With a single one, nothing shows whether the training made progress."""
-LAST_SHARE, FALLING = 0.2, 0.1
-"""A loss still falls if this last share of the steps has more than this share of its whole fall. An exponential decay
-reaches the limit when it is stopped after 1.5 time constants, with 22 % of the fall still to come."""
+LAST_SHARE, FALLING = 0.2, 0.2
+"""A loss still falls fast if this last share of the steps has more than this share of its whole fall: it then falls at
+the end as fast as on average."""
 COLLAPSED = 0.2
 """Smallest ratio of the features' last standard deviation to their largest one. Healthy runs end near the largest."""
 DEVIATIONS = 5.0
@@ -167,7 +167,7 @@ def _falling(loss: pd.Series) -> str | None:
     whole = loss.iloc[0] - loss.iloc[-1]
     last = np.interp((1 - LAST_SHARE) * steps[-1], steps, loss) - loss.iloc[-1]
     if whole > 0 and last > FALLING * whole:
-        return f"was still falling: the last fifth of the steps has {100 * last / whole:.0f} % of its whole fall"
+        return f"was still falling fast: the last fifth of the steps has {100 * last / whole:.0f} % of its whole fall"
     return None
 
 
