@@ -33,7 +33,7 @@ def write_params(root: Path, size: int, balance: str = "fixed") -> None:
     for section, values in SMALL.items():
         content[section] |= values
     for stage in ("pretrain", "joint"):
-        content[stage]["batch_size"] = 32
+        content[stage] |= {"batch_size": 32, "learning_rate": 0.003}
     content["joint"]["balance"] = balance
     content["ssl"] |= {"method": "uniformity"}
     content["ssl"]["uniformity"] = {"projector_hidden": 128, "projector_size": size, "t": 2.0}

@@ -10,10 +10,14 @@ SMALL: dict[str, Any] = {
     "seeds": [0, 1],
     "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
     "labels": {"per_class": 2, "fraction": None},
-    "budget": {"passes": 6, "checks": 2},
+    "lambda": 1.0,
+    "budget": {"passes": 6, "checks": 2, "pretrain_share": 0.667},
     "model": {"backbone": "resnet10", "width": 16},
     "ssl": {"simclr": {"projector_hidden": 16, "projector_size": 8}},
-    **{name: {"batch_size": 16} for name in ("pretrain", "finetune", "supervised", "imagenet", "joint", "frozen")},
+    **{
+        name: {"batch_size": 16, "learning_rate": 0.003}
+        for name in ("pretrain", "finetune", "supervised", "imagenet", "joint", "frozen")
+    },
     "distill": {"batch_size": 16, "teacher_width": 16, "clusters": 6, "n_init": 2},
     "evaluate": {"knn_neighbors": 5, "linear_iterations": 10},
     "cam": {"images": 2, "candidates": 8},
