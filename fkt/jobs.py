@@ -141,7 +141,7 @@ class Job:
 
 
 def start_dvc(arguments: Sequence[str], environment: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - of Popen
-    """Start DVC in a process group of its own. The stages run with the Python of this process."""
+    """Start DVC in a new process group. The stages run with the same Python as this process."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.Popen(  # noqa: S603 - our own arguments

@@ -1,9 +1,10 @@
-"""``fkt repro [TARGET...]``: check params.yaml, run what has changed, several stages side by side, and show the table.
+"""``fkt repro [TARGET...]``: check params.yaml, run what has changed, several stages at once, and show the verdict.
 
 One job is a plain ``dvc repro``. The results of small networks are the same with any number of jobs.
 """
 
 import argparse
+import re
 import time
 from typing import Any
 
@@ -30,7 +31,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the stages and print the first table of the report."""
+    """Run the stages, and print the scores and the verdict of the report."""
     check.run(arguments)
     from fkt import jobs
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{number} jobs; what the stages print is in {jobs.LOGS}", flush=True)
         jobs.repro_together(arguments.targets, jobs.job_environments(number, gpus), is_light)
     if REPORT.is_file() and (number > 1 or REPORT.stat().st_mtime < began):  # otherwise the stage has just printed it
-        print(f"\n{first_table(REPORT.read_text(encoding='utf-8'))}")
+        print(f"\n{shown(REPORT.read_text(encoding='utf-8'))}")
 
 
 def is_light(stage: str) -> bool:
@@ -51,12 +52,11 @@ def is_light(stage: str) -> bool:
     return any(network.stage == stage.split("@")[0] and is_skipped(name) for name, network in NETWORKS.items())
 
 
-def first_table(text: str) -> str:
-    """Return the first table of a Markdown text."""
-    lines = text.splitlines()
-    start = next((number for number, line in enumerate(lines) if line.startswith("|")), len(lines))
-    stop = next((number for number in range(start, len(lines)) if not lines[number].startswith("|")), len(lines))
-    return "\n".join(lines[start:stop])
+def shown(text: str) -> str:
+    """Return the first table of the report, the scores, and its conclusion, the verdict."""
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    conclusion = re.search(r"(?<=^## Conclusion\n\n).*?(?=\n\n## )", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(found[0] for found in (table, conclusion) if found)
 
 
 def _count(text: str) -> int:

@@ -23,8 +23,8 @@ SMALL_BATCH = 2e10
 """FLOPs of a forward pass of one batch, below which one thread computes it.
 
 Each layer of such a batch takes a few milliseconds. With a second thread, ResNet-10 of width 16 was 1.1 to 1.6 times as
-fast with little else running, but several times slower beside another busy process, because each layer waits for the
-slower thread. The threshold is a choice between such networks and those that train for hours: ResNet-10 of width 16 at
+fast with little else running, but several times slower if another process uses a core: each layer waits for the slower
+thread. The threshold is a choice between such networks and those that train for hours: ResNet-10 of width 16 at
 32 px is below it with batches of 512 images, ResNet-18 of width 64 at 32 px above it with 32 images.
 """
 

@@ -11,8 +11,6 @@ Definitions for special cases:
   specificity or AUROC of a class without test images.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import (
@@ -29,15 +27,15 @@ TOP = 5
 """Rank of ``top5_accuracy``. With no more classes than this, every prediction is right."""
 
 
-def scores(probabilities: Probabilities, labels: Labels, bins: int, *, ordered: bool = False) -> dict[str, Any]:
+def scores(probabilities: Probabilities, labels: Labels, bins: int, *, ordered: bool = False) -> dict[str, float]:
     """Return all scores of a run. All are in [0, 1], except quadratic_kappa, which is in [-1, 1].
 
     probabilities: (N, K), each row sums to 1. labels: (N,) in 0..K-1, N >= 1. The predicted class is the most probable
     one; the lowest class wins ties. bins: number of bins of the calibration error. ordered: whether the classes are
     ordered; only then quadratic_kappa is a score.
     ``auroc`` is the area under the ROC curve: of the second class if there are two classes, otherwise the mean over
-    classes of one class against the rest. ``per_class`` has precision, recall, f1, auroc and the number of test images
-    of each class. Two classes also have ``sensitivity`` and ``specificity``; the second class is the positive one.
+    classes of one class against the rest. Two classes also have ``sensitivity`` and ``specificity``; the second class
+    is the positive one. A score that is not defined is left out. The report computes the scores of each class.
     Raises ValueError if the arrays do not fit together or a probability is not finite.
     """
     shape, low, high = probabilities.shape, labels.min(), labels.max()
@@ -68,20 +66,12 @@ def scores(probabilities: Probabilities, labels: Labels, bins: int, *, ordered: 
         result["quadratic_kappa"] = (
             cohen_kappa_score(labels, predicted, labels=classes, weights="quadratic") if several else 0.0
         )
-    columns = {"precision": precision, "recall": found, "f1": f1, "auroc": auroc}
-    rows = [_defined({name: values[number] for name, values in columns.items()}) for number in classes]
-    per_class = [row | {"images": int(count)} for row, count in zip(rows, images, strict=True)]
-    return _defined(result) | {"per_class": per_class}
+    return {name: float(value) for name, value in result.items() if not np.isnan(value)}
 
 
 def _auroc(positive: NDArray[np.bool_], score: Probabilities) -> float:
     """Area under the ROC curve; nan if all images are positive, or none."""
     return float(roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else np.nan
-
-
-def _defined(values: dict[str, Any]) -> dict[str, Any]:
-    """Return plain numbers, without those that are nan."""
-    return {name: float(value) for name, value in values.items() if not np.isnan(value)}
 
 
 def calibration_error(probabilities: Probabilities, labels: Labels, bins: int) -> float:

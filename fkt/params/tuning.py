@@ -67,7 +67,7 @@ def tuned_trials(params: Params, arm: str) -> int | None:
 
 
 def value_at(content: Any, key: str) -> Any:  # noqa: ANN401 - a value of params.yaml
-    """Return the value of a dotted key in nested sections; an empty tuple if there is none."""
+    """Return the value of a dotted key in nested sections; an empty tuple if the key does not exist."""
     for part in key.split("."):
         if not isinstance(content, dict) or part not in content:
             return ()  # equal to no value of params.yaml

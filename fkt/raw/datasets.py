@@ -38,7 +38,7 @@ class Dataset:
     decode: Callable[[Path, int], Pixels] = decode_file
     """(file, channels) -> pixels, for the images that a trained model classifies."""
     embedded: bool = False
-    """Whether the images are part of a library, so that there is no folder of raw data."""
+    """Whether a library contains the images. Such a dataset has no folder of raw data."""
 
 
 DATASETS = {

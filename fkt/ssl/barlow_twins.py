@@ -25,7 +25,7 @@ class BarlowTwins(Method):
         """See Method.forward. Both views form one batch for batch normalization; the loss standardizes each view.
 
         Logs ``correlation``, the mean of the diagonal: 1 is full agreement, 0 no agreement or constant projections; and
-        ``cross_correlation``, the root mean square off the diagonal: 0 is no redundancy, 1 is equal dimensions.
+        ``cross_correlation``, the root mean square off the diagonal: 0 if the dimensions are uncorrelated, 1 if equal.
         """
         features = self.backbone(torch.cat(views.images))  # (2B, D)
         z_a, z_b = self.projector(features).chunk(2)

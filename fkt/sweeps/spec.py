@@ -200,7 +200,7 @@ def load_sweep(name: str) -> Sweep:
 
 
 def size_of(label: str) -> float:
-    """Return the number that a label is, with or without %; 0 if it is none."""
+    """Return the number in a label such as 10 or 10 %; 0 if the label is not a number."""
     found = re.fullmatch(r"(\d+(\.\d+)?)( ?%)?", label)
     return float(found[1]) if found else 0.0
 

@@ -87,7 +87,7 @@ def load_knobs(now: Settings, path: Path = TUNING_FILE) -> Knobs:
 def own_knobs(knobs: Knobs, arms: Sequence[str]) -> Knobs:
     """Return the knobs that each of the arms in ``modes`` tunes itself: those that no earlier one of them has.
 
-    Raise ParamsError for an arm that is not in tuning.yaml or has no knob of its own.
+    Raise ParamsError if an arm is not in tuning.yaml, or if earlier arms tune all of its knobs.
     """
     owned: Knobs = {}
     if missing := [arm for arm in arms if arm not in knobs]:

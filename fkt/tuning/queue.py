@@ -85,7 +85,7 @@ def wait(names: Sequence[str], about: str) -> set[str]:
         if stalled > STALLED:
             raise UserError(
                 "DVC's queue has trials and no worker. Run 'fkt tune' again; if 'dvc queue status' shows trials as "
-                "running then too, remove them: rm -rf .dvc/tmp/exps (finished experiments are kept)"
+                "running then too, delete DVC's temporary folder of experiments (finished experiments are kept)"
             )
     _progress(f"{about}: {len(names)} trials, {time.monotonic() - began:.0f} s\n")
     return failed

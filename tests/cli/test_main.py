@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from fkt.cli.main import main
+from fkt.cli.repro import shown
 from tests.conftest import ROOT
 
 
@@ -58,3 +59,8 @@ def test_power_is_computed_from_given_spreads_or_from_the_last_results(
     assert powers[0] < 0.82 and powers[1] > 0.78
     with pytest.raises(SystemExit, match="--images must be at least 1"):
         main(["power", "--spread", "2", "0", "30"])
+
+
+def test_the_scores_and_the_verdict_are_shown_at_the_end() -> None:
+    report = "# t\n\n## Conclusion\n\n**Verdict: x.**\n\n- a: b\n\n## Test scores\n\n| A | B |\n| 1 | 2 |\n\n| C |\n"
+    assert shown(report) == "| A | B |\n| 1 | 2 |\n\n**Verdict: x.**\n\n- a: b"
