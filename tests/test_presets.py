@@ -13,7 +13,7 @@ from fkt.core.errors import ParamsError
 from fkt.data.meta import Meta
 from fkt.params import load_params
 from fkt.params.reader import parse_yaml
-from fkt.presets import apply_presets, available, laid
+from fkt.presets import apply_presets, available, flat, laid
 from fkt.views.pipeline import build_pipeline
 from tests.conftest import ROOT
 
@@ -50,6 +50,13 @@ def test_every_preset_gives_an_experiment_with_comments_as_dvc_writes_it(
     }, "only the comments on lists that the preset replaces"
     apply_overrides(params, [f"dataset={dataset}"])
     assert params.read_text(encoding="utf-8") == text, "DVC changes no other line"
+
+
+@pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {"digits"}))
+def test_no_setting_that_was_tuned_for_the_default_is_left_in_another_preset(dataset: str) -> None:
+    own = dict(flat(parse_yaml((ROOT / "presets" / f"{dataset}.yaml").read_text(encoding="utf-8"), dataset)))
+    tuned = {key for entry in load_params(ROOT / "params.yaml").tuning for key in entry.settings}
+    assert own["tuning"] == [] and tuned and tuned <= set(own)
 
 
 @pytest.mark.parametrize("engine", ["batched", "albumentations"])
