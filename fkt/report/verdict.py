@@ -65,8 +65,8 @@ _ADVICE = {
     ("worse", "equivalent"): "train on labels alone",
     ("worse", "worse"): "do not train jointly",
     ("worse", "undecided"): "do not train jointly",
-    ("undecided", "better"): "not enough evidence; but rather train jointly than pretrain first",
-    ("undecided", "worse"): "not enough evidence; but rather pretrain first than train jointly",
+    ("undecided", "better"): "joint training beats pretraining first; whether it beats labels alone is undecided",
+    ("undecided", "worse"): "pretraining first beats joint training; whether that beats labels alone is undecided",
 }
 _SINGLE = {"better": "train jointly", "equivalent": "labels alone are enough", "worse": "train on labels alone"}
 
