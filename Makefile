@@ -20,7 +20,7 @@ repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, run the st
 	echo "next: read metrics/report.md, and commit the results, so that 'dvc metrics diff' compares with them"
 
 test: $(VENV)/.test check ## Check, then run the tests that are not slow
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test ## Lint, format, types, spelling
 	@$(BIN)/ruff check .

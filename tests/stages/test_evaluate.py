@@ -84,7 +84,7 @@ def test_results_and_predictions_of_every_seed_are_written_and_agree(
         assert results["confusion"] == [[pairs.count((actual, called)) for called in range(3)] for actual in range(3)]
         assert results["num_test"] == NUM_TEST
         assert results["accuracy"] == np.mean(predicted == labels)
-        assert len(results) == 17
+        assert len(results) == 16
         for name in ("knn", "linear"):
             assert stored_probes[name].dtype == np.int64
             assert results[f"{name}_accuracy"] == pytest.approx(np.mean(stored_probes[name] == labels))
