@@ -61,7 +61,8 @@ def show(
         values = 100 * ours.mean(axis=1)
         deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
         found = compare(name, "untrained", ours.astype(float), theirs.astype(float), Level(0.95))
-        shown.append(f"{values.mean():6.2f} +- {deviation:5.2f}  {100 * found.low:+6.2f} to {100 * found.high:+6.2f}")
+        interval = f"{100 * found.low:+6.2f} to {100 * found.high:+6.2f}" if right is not untrained else ""
+        shown.append(f"{values.mean():6.2f} +- {deviation:5.2f}  {interval:16}")
     print(f"{name:16} {'   '.join(shown)} {statistics.mean(seconds):8.1f}", flush=True)
 
 

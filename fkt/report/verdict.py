@@ -63,8 +63,8 @@ _ADVICE = {
     ("equivalent", "undecided"): "joint training gains nothing that matters; pretraining first is undecided",
     ("worse", "better"): "train on labels alone",
     ("worse", "equivalent"): "train on labels alone",
-    ("worse", "worse"): "do not train jointly",
-    ("worse", "undecided"): "do not train jointly",
+    ("worse", "worse"): "do not train jointly; below is how pretraining compares with labels alone",
+    ("worse", "undecided"): "do not train jointly; below is how pretraining compares with labels alone",
     ("undecided", "better"): "joint training beats pretraining first; whether it beats labels alone is undecided",
     ("undecided", "worse"): "pretraining first beats joint training; whether that beats labels alone is undecided",
 }
