@@ -30,11 +30,11 @@ def test_learning_scores_the_untrained_and_the_pretrained_backbone(
     learning.main()
     lines = printed(capsys)
     assert lines["test"][:2] == ["images:", "80;"]
-    for name in ("untrained", "byol"):
-        knn, linear, seconds = (float(lines[name][k]) for k in (0, 6, 12))
-        assert 10 < knn <= 100 and 10 < linear <= 100 and (seconds > 0) == (name == "byol")
-        low, high = (float(lines[name][k]) for k in (3, 5))
-        assert low <= knn - float(lines["untrained"][0]) <= high
+    untrained = [float(lines["untrained"][k]) for k in (0, 3, 6)]
+    knn, linear, seconds = (float(lines["byol"][k]) for k in (0, 6, 12))
+    assert all(10 < score <= 100 for score in (knn, linear, *untrained[:2])) and seconds > 0 == untrained[2]
+    low, high = (float(lines["byol"][k]) for k in (3, 5))
+    assert low <= knn - untrained[0] <= high
 
 
 def test_a_change_of_an_unknown_parameter_raises_an_error() -> None:
