@@ -21,7 +21,10 @@ BASE = "base"
 
 
 def available() -> dict[str, str]:
-    """Return every preset with its description, the comment in its first line. Raise ParamsError if there are none."""
+    """Return every preset with its description, the comment in its first line.
+
+    Raises ParamsError if no preset is found.
+    """
     paths = sorted(path for path in PRESETS.glob("*.yaml") if path.stem != BASE)
     if not paths:
         raise ParamsError(f"there are no presets here ({PRESETS}/*.yaml); run from the project's root")

@@ -1,8 +1,9 @@
 """Activation maps: the places in an image where the evidence for a class is, or where the features are strong.
 
 A map is computed from the feature map A (B, D, h, w) of one layer of the backbone, resized bilinearly to the images
-and divided by its maximum in each image: 0 is no evidence, 1 is the most evidence in this image. Maps for a class keep
-positive evidence only (ReLU). A map without positive evidence is zero everywhere. Models must be in eval mode.
+and divided by its maximum in each image: 0 means no evidence, 1 the strongest evidence in this image. Maps for a
+class keep positive evidence only (ReLU). A map without positive evidence is zero everywhere. Models must be in eval
+mode.
 """
 
 from collections.abc import Mapping

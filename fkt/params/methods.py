@@ -96,8 +96,8 @@ class BYOLParams(PredictorParams):
     """BYOL (arXiv:2006.07733)."""
 
     tau: Probability
-    """Share of its own weights that a target keeps in a step, at the start: 0 copies the online network, 1 never
-    moves."""
+    """Share of its own weights that a target keeps in a step, at the start of the run. With 0 the target is a copy
+    of the online network; with 1 it never changes."""
     tau_schedule: TauSchedule
     """``cosine``: tau rises to 1 at the end of the run, as in the paper of BYOL."""
 

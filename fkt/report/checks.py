@@ -1,4 +1,4 @@
-"""Signs that a training failed, so that its arm is no result: pure functions of what the stages wrote.
+"""Signs that a training failed, so that its scores say nothing about its arm. Pure functions of what the stages wrote.
 
 Each sign is one sentence with its numbers. An arm without a sign can still be weak. The limits below are wide: a run
 that trains as it should has none of these signs. Does not import torch.

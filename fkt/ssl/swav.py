@@ -37,8 +37,9 @@ class SwAV(Method):
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. Both views form one batch, also for batch normalization.
 
-        Logs ``relative_loss``, the loss divided by log K: about 1 is no learning or collapse; and ``prototypes_used``,
-        the effective number of prototypes: 1 is collapse, min(K, 2B) the maximum.
+        Logs ``relative_loss``, the loss divided by log K: it stays near 1 if the method learns nothing or
+        collapses; and ``prototypes_used``, the effective number of prototypes, which is 1 after a collapse and at most
+        min(K, 2B).
         """
         features = self.backbone(torch.cat(views.images))  # (2B, D)
         projections = self.projector(features).chunk(2)

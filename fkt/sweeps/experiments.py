@@ -42,7 +42,7 @@ def read_experiments(rev: str = "HEAD") -> dict[str, Experiment]:
     """Return the experiments that start from a commit, by name; the finished one if a name occurs more than once."""
     answer = json.loads(dvc("exp", "show", "--json", "--rev", rev))
     if not answer:
-        raise UserError("there is no commit yet, and experiments start from one; run 'git add --all' and 'git commit'")
+        raise UserError("the repository has no commit. Experiments need one; run 'git add --all' and 'git commit'")
     found = [_experiment(entry) for row in answer for entry in row["experiments"] or []]
     return {one.name: one for one in sorted(found, key=lambda one: STATES.index(one.state))}
 

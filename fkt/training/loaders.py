@@ -68,7 +68,7 @@ def pipeline(session: Session, steps: Sequence[Transform]) -> Pipeline:
 
 
 def views_pipeline(session: Session) -> Pipeline:
-    """Return the pipeline of the SSL views. Raises ParamsError if it needs masks, and there are none."""
+    """Return the pipeline of the SSL views. Raises ParamsError if masks are needed but missing."""
     augment = session.params.augment
     crops = open_object_crops(session.run.prepared, augment, session.run.seed)
     return build_pipeline(augment.views, augment.engine, session.meta, crops)

@@ -77,7 +77,7 @@ def test_a_repository_without_a_commit_is_refused(small: Small, monkeypatch: pyt
     small(SMALL)
     monkeypatch.setattr(experiments, "dvc", lambda *arguments: "[]")
     for command in (lambda: sweep.main("small", dry_run=True), lambda: gather.main("small")):
-        with pytest.raises(UserError, match="there is no commit yet.*'git commit'"):
+        with pytest.raises(UserError, match="the repository has no commit.*'git commit'"):
             command()
 
 
