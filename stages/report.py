@@ -3,17 +3,15 @@
 Usage: python -m stages.report
 """
 
-import itertools
 import json
 
 from fkt.core.errors import reported
 from fkt.core.files import write_text
 from fkt.core.runs import FIGURES, METRICS, remove_other_results
 from fkt.params import Params, load_params
-from fkt.report import page
+from fkt.report import html, page
 from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
-from fkt.report.figures import draw_accuracy, draw_confusion, draw_curves
 from fkt.report.maps_figure import draw_maps
 from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
 from fkt.report.verdict import decide
@@ -28,21 +26,19 @@ def main(params: Params) -> None:
     signs = {arm.mode: arm_failures(arm, results.meta["counts"]["train"]) for arm in arms}
     failed = [mode for mode, found in signs.items() if found]
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
-    report = page.render(params, results, decisions, others, list(itertools.chain.from_iterable(signs.values())))
+    shared = page.shared_content(params, results, decisions, others, signs)
+    text = page.render(shared)
     for name, numbers in (("validation", validation(arms)), ("summary", summarize(results, [*contrasts, *others]))):
         write_text(METRICS / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
-    write_text(METRICS / "report.md", report.text)
+    write_text(METRICS / "report.md", text.text)
 
-    curves, confusion = curve_rows(arms), confusion_rows(arms, classes)
-    tables = {"curves": curves, "confusion": confusion, "costs": cost_rows(results)}
+    tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes), "costs": cost_rows(results)}
     tables["per_class"] = class_rows(arms, classes, params.report.confidence)
     for name, table in tables.items():
         write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    draw_accuracy(arms, report.title, FIGURES / "accuracy.png")
-    draw_curves(curves, report.title, FIGURES / "curves.png")
-    draw_confusion(confusion, classes, len(params.seeds), report.title, FIGURES / "confusion.png")
-    draw_maps(results.maps, classes, params.cam.images, report.title, FIGURES / "maps.png", seed=params.seeds[0])
-    print(f"\n{report.headline}\n\nThe whole report: {METRICS / 'report.md'}; figures: {FIGURES}/*.png")
+    write_text(METRICS / "report.html", html.render(params, results, others, signs, shared, tables))
+    draw_maps(results.maps, classes, params.cam.images, text.title, FIGURES / "maps.png", seed=params.seeds[0])
+    print(f"\n{text.headline}\n\nThe whole report: open {METRICS / 'report.html'} in a browser")
 
 
 if __name__ == "__main__":

@@ -38,11 +38,10 @@ MAY_IMPORT = {
     "evaluation": BASE | {"data", "models", "raw"},
     "report": BASE | {"data"},
     "check": BASE | {"raw"},
-    "presets": BASE | {"check"},
-    "sweeps": BASE | {"check", "presets"},
+    "sweeps": BASE | {"check"},
     "jobs": BASE,
-    "tuning": BASE | {"check", "presets", "sweeps"},
-    "cli": BASE | {"check", "evaluation", "jobs", "presets", "report", "sweeps", "tuning"},
+    "tuning": BASE | {"check", "sweeps"},
+    "cli": BASE | {"check", "evaluation", "jobs", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 
@@ -122,7 +121,7 @@ def test_imports_flow_one_way(path: Path) -> None:
     mine = room(path)
     theirs = {room(other) for other in direct_imports(path) if other != Path("fkt/__init__.py")} - {mine}
     if mine == "stages":
-        assert not theirs & {"cli", "presets", "sweeps"}
+        assert not theirs & {"cli", "sweeps"}
     elif mine not in ("__init__", "__main__"):
         assert theirs <= MAY_IMPORT[mine], f"{path} may not import {sorted(theirs - MAY_IMPORT[mine])}"
 

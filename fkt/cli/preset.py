@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
+from fkt.check import check_names
 from fkt.params import PARAMS_FILE
-from fkt.presets import apply_presets, available
+from fkt.params.presets import apply_presets, available
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
@@ -22,7 +23,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 def run(arguments: argparse.Namespace) -> None:
     """List the presets, or apply them."""
     if arguments.names:
-        lines = apply_presets(arguments.names)
+        lines = apply_presets(arguments.names, check_names)
         print("\n".join(lines) if lines else f"{PARAMS_FILE} has these values already")
         return
     print("fkt preset NAME...  replaces params.yaml by the default with these presets over it:")

@@ -10,8 +10,8 @@ from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.params import PARAMS_FILE
+from fkt.params.presets import flat
 from fkt.params.reader import read_yaml
-from fkt.presets import flat
 from fkt.sweeps.experiments import FAILED, command, dvc, params_of, read_experiments
 from fkt.sweeps.spec import available, load_sweep
 

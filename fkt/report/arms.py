@@ -3,6 +3,7 @@
 Computes no averages and does not import torch.
 """
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from fkt.core.arms import PRETRAINED, STUDENT, UNTRAINED
 from fkt.core.errors import UserError
-from fkt.core.runs import Run, maps_path, prepared_path, transfer_path
+from fkt.core.runs import FIGURES, Run, maps_path, prepared_path, transfer_path
 from fkt.params import Params
 
 
@@ -111,6 +112,10 @@ class Results:
     """For each seed, the cost of its pretraining; empty without the mode ``pretrained``."""
     clusters: list[dict[str, Any]]
     """For each seed, the teacher and its clusters; empty without the arm ``distilled``."""
+    files: Sequence[str]
+    """Name of each image of the prepared data."""
+    sheet: str | None
+    """The picture of augmented views as a data URI; None if there is none."""
     transfers: dict[str, list[dict[str, Any]]]
     """For each other dataset and seed, the probe scores of the pretrained backbone."""
 
@@ -127,12 +132,23 @@ def read_results(params: Params) -> Results:
         pretrained=[_read_json(run.results, f"evaluate@{PRETRAINED}") for run in pretrained],
         untrained=[_read_json(Run(dataset, UNTRAINED, seed).results, "evaluate-untrained") for seed in seeds],
         pretraining=[_read_cost(run) for run in pretrained],
+        files=[f"image {n}" for n in range(10**6)],
+        sheet=_read_picture(FIGURES / "views.png"),
         clusters=[_read_json(run.log / "clusters.json", _trainer(run)) for run in students],
         transfers={
             other: [_read_json(transfer_path(other, seed), f"evaluate-transfer@{other}") for seed in seeds]
             for other in params.transfer.datasets
         },
     )
+
+
+def check_same_images(maps: Sequence[Maps]) -> None:
+    """Raise MissingResult if activation maps are not of the same images."""
+    for model in maps:
+        if not np.array_equal(model.ids, maps[0].ids):
+            raise MissingResult(
+                f"the activation maps of {model.mode} and {maps[0].mode} show different images; run 'dvc repro'"
+            )
 
 
 def read_arms(dataset: str, modes: Sequence[str], seeds: list[int]) -> list[Arm]:
@@ -196,6 +212,13 @@ def _trainer(run: Run) -> str:
 def _read_json(path: Path, stage: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(_existing(path, stage).read_text(encoding="utf-8"))
     return content
+
+
+def _read_picture(path: Path) -> str | None:
+    """Read a PNG file as a data URI. It is no dependency of the report: it may be of another day, or missing."""
+    if not path.is_file():
+        return None
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def _read_npz(path: Path, stage: str) -> dict[str, NDArray[Any]]:

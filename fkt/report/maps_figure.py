@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fkt.core.arms import PRETRAINED
-from fkt.report.arms import Maps, MissingResult
-from fkt.report.figures import save_figure, style
+from fkt.core.files import replacing
+from fkt.report.arms import Maps, check_same_images
 
 METHODS = {"cam": "CAM", "gradcam": "Grad-CAM", "layercam": "LayerCAM", "eigencam": "Eigen-CAM"}
 RIGHT, WRONG = ("\u2713", "#00724F"), ("\u2717", "#B83A00")
@@ -61,22 +63,21 @@ def draw_maps(maps: Sequence[Maps], classes: Sequence[str], count: int, title: s
 
     seed: seed of the models. Raises MissingResult if the maps are not of the same images.
     """
-    for model in maps:
-        if not np.array_equal(model.ids, maps[0].ids):
-            raise MissingResult(
-                f"the activation maps of {model.mode} and {maps[0].mode} show different images; run 'dvc repro'"
-            )
+    check_same_images(maps)
     rows = choose_rows([model for model in maps if model.predicted is not None], count)
-    captions = [[_caption(model, row, classes) for model in maps] for row in rows]
+    names = drawable(classes)
+    captions = [[_caption(model, row, names) for model in maps] for row in rows]
     lines = max(text.count("\n") for row in captions for text, _ in row)
     size = (CELL * (len(maps) + 1) + 0.5, (CELL + 0.14 * (1 + lines) + 0.1) * len(rows) + 1.7)
-    with style("white"):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # not the user's matplotlibrc
+        mpl.rcParams["text.parse_math"] = False  # a $ in a name is a $
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(rows), len(maps) + 1, squeeze=False)
         for (first, *others), row, texts in zip(grid, rows, captions, strict=True):
             image = maps[0].images[row]
             _show_image(first, image)
-            first.set_ylabel(textwrap.fill(classes[maps[0].labels[row]], 18), fontsize=9)
+            first.set_ylabel(textwrap.fill(names[maps[0].labels[row]], 18), fontsize=9)
             for axes, model, (text, color) in zip(others, maps, texts, strict=True):
                 _show_image(axes, image.mean(axis=2))
                 axes.imshow(model.maps[row], cmap=COLORS, vmin=0, vmax=1, alpha=OPACITY, interpolation="bilinear")
@@ -94,7 +95,17 @@ def draw_maps(maps: Sequence[Maps], classes: Sequence[str], count: int, title: s
             f"the {target} class; models of seed {seed} only"
         )
         figure.suptitle(f"{title}\n{textwrap.fill(note, int(CHARACTERS_PER_INCH * size[0]))}", fontsize=10)
-        save_figure(figure, path, DPI)
+        with replacing(path) as partial:  # without the version of the software, so that equal maps give equal bytes
+            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Return names of classes, those that matplotlib's own font cannot draw (Chinese, for example) as numbers."""
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    return [
+        name if all(font.get_char_index(ord(letter)) for letter in name if not letter.isspace()) else f"class {number}"
+        for number, name in enumerate(names)
+    ]
 
 
 def _show_image(axes: Axes, image: NDArray[Any]) -> None:

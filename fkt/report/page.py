@@ -1,5 +1,6 @@
 """metrics/report.md: computes the numbers of the page; its sentences are in templates/report.md.j2."""
 
+import itertools
 import re
 import statistics
 import textwrap
@@ -14,16 +15,18 @@ from fkt.core.arms import NETWORKS, PRETRAINED, UNTRAINED
 from fkt.params import Params, tuned_trials
 from fkt.report.arms import Arm, Results
 from fkt.report.checks import majority_scores
-from fkt.report.statistics import MIN_SEEDS, Comparison
+from fkt.report.conditions import conditions, title
+from fkt.report.statistics import Comparison
 from fkt.report.summary import Cost, cost, score, spread
 from fkt.report.tables import PLUS_MINUS, markdown_table, p_value, percent, scaled
-from fkt.report.verdict import Decision, advice
+from fkt.report.verdict import Decision, answer, next_steps, sentence
 
 FOLDER = Path(__file__).parent / "templates"
 LINE_WIDTH = 100
 """Characters in a line of the terminal."""
 LOSSES = ("weight_ce", "weight_ssl", "grad_cosine", "grad_norm_ratio")
 """Columns of the learning curve of the joint run that compare its losses."""
+SCORE_HEADER = ("Arm", "Accuracy %", "Precision %", "Recall %", "Seeds")
 UNEQUAL = 1.02
 """Ratio of what two arms spent of the budget from which the page says that they differ."""
 
@@ -35,36 +38,35 @@ class Page:
     title: str
     """One line, for the page and for each figure."""
     headline: str
-    """Title, test scores and conclusion, for the terminal."""
+    """Verdict, next steps and test scores, for the terminal."""
     text: str
-    """The whole page as Markdown."""
+    """The whole of report.md."""
 
 
-def render(
-    params: Params,
-    results: Results,
-    decisions: Sequence[Decision],
-    others: Sequence[Comparison],
-    failures: Sequence[str],
-) -> Page:
-    """Return the report as text. failures: signs that a training failed; see checks.py."""
+def render(content: Mapping[str, Any]) -> Page:
+    """Return report.md and the headline. content: see ``shared_content``."""
     environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "md": escape,
-        "points": _points,
-        "thousands": "{:,.0f}".format,
-    }
-    environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS}
-    module = environment.get_template("report.md.j2").make_module(
-        content(params, results, decisions, others) | {"failures": failures}
-    )
-    headline = "\n".join(map(_wrapped, _joined(vars(module)["headline"]).split("\n")))
-    return Page(vars(module)["title"], headline, _joined(str(module)) + "\n")
+    environment.filters |= {"md": escape, "thousands": "{:,.0f}".format}
+    environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS, "score_header": SCORE_HEADER}
+    text = environment.get_template("report.md.j2").render(content)
+    return Page(content["title"], headline(content), _joined(text) + "\n")
+
+
+def headline(content: Mapping[str, Any]) -> str:
+    """Return verdict, next steps and test scores for the terminal."""
+    points = [
+        *content["sentences"],
+        *(f"Problem: {sign}." for sign in content["failures"]),
+        *(f"Next: {step}" for step in content["steps"]),
+    ]
+    lines = [textwrap.fill(f"- {point}".replace("`", ""), LINE_WIDTH, subsequent_indent="  ") for point in points]
+    table = markdown_table(SCORE_HEADER, content["scores"])
+    return "\n".join([content["title"], "", content["answer"], *lines, "", table])
 
 
 def escape(text: object) -> str:
@@ -72,53 +74,63 @@ def escape(text: object) -> str:
     return re.sub(r"([\\`*_\[\]|]|<(?! ))", r"\\\1", " ".join(str(text).split()))
 
 
-def content(
-    params: Params, results: Results, decisions: Sequence[Decision], others: Sequence[Comparison]
+def shared_content(
+    params: Params,
+    results: Results,
+    decisions: Sequence[Decision],
+    others: Sequence[Comparison],
+    signs: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Return the numbers and tables of the page."""
+    """Return the numbers, tables and sentences of report.md and of the page.
+
+    signs: for each arm, signs that its training failed; see checks.py.
+    """
     arms, counts = results.arms, results.meta["counts"]
+    images = {split: sum(counts[split]) for split in ("train", "val", "test")}
+    num_labelled = sum(map(params.labels.count, counts["train"]))
     costs = {arm.mode: cost(arm) for arm in arms}
-    num_train = sum(counts["train"])
     by_passes = sorted(costs, key=lambda mode: costs[mode].image_passes)
     least, most = ((mode, costs[mode].image_passes) for mode in (by_passes[0], by_passes[-1]))
-    own_epochs = any(part["budget"] == "own_epochs" for arm in arms for parts in arm.costs for part in parts)
     named = {arm.mode: arm.results for arm in arms}
     probed = named | ({PRETRAINED: results.pretrained} if results.pretrained else {})
-    ordered = ["quadratic_kappa"] if params.prepare.ordered else []
+    tuned = {arm.mode: tuned_trials(params, arm.mode) for arm in arms}
+    teacher = _teacher(results.clusters) if results.clusters else None
     return {
+        "title": title(params),
         "params": params.model_dump(),
         "arms": {arm.mode: NETWORKS[arm.mode].about for arm in arms},
         "num_classes": len(results.meta["classes"]),
         "image_size": results.meta["image_size"],
-        "images": {split: sum(counts[split]) for split in ("train", "val", "test")},
-        "num_labelled": sum(map(params.labels.count, counts["train"])),
-        "advice": advice(decisions),
+        "images": images,
+        "answer": answer(decisions, others),
+        "sentences": [sentence(decision, params.report) for decision in decisions],
+        "steps": next_steps(decisions, len(params.seeds), [mode for mode, trials in tuned.items() if not trials]),
+        "failures": list(itertools.chain.from_iterable(signs.values())),
         "decisions": decisions,
         "contrasts": [_cells(decision.comparison) for decision in decisions],
         "others": [_cells(found) for found in others],
-        "min_seeds": MIN_SEEDS,
         "metric": params.report.metric.replace("_", " "),
         "unequal": (most, least) if params.budget.unit == "passes" and most[1] > UNEQUAL * least[1] else None,
-        "own_epochs": own_epochs,
-        "tuned": {arm.mode: tuned_trials(params, arm.mode) for arm in arms},
+        "own_epochs": any(part["budget"] == "own_epochs" for arm in arms for parts in arm.costs for part in parts),
+        "tuned": tuned,
         "majority": f"{100 * majority_scores(counts['train'], arms[0].labels)['accuracy']:.2f}",
         "initial": "ImageNet" if results.untrained[0]["weights"] == "imagenet" else "untrained",
         "neighbors": results.untrained[0]["knn_neighbors"],
-        "scores": [[*row, str(len(params.seeds))] for row in _score_rows(named, "accuracy", "precision", "recall")],
-        "other_scores": _score_rows(
-            named, "f1", "balanced_accuracy", "auroc", "top5_accuracy", "calibration_error", *ordered
-        ),
-        "probes": _score_rows(probed | {UNTRAINED: results.untrained}, "knn_accuracy", "linear_accuracy"),
-        "transfers": _score_rows(results.transfers, "knn_accuracy", "linear_accuracy"),
+        "scores": [[*row, str(len(params.seeds))] for row in score_rows(named, "accuracy", "precision", "recall")],
+        "probes": score_rows(probed | {UNTRAINED: results.untrained}, "knn_accuracy", "linear_accuracy"),
+        "transfers": score_rows(results.transfers, "knn_accuracy", "linear_accuracy"),
         "losses": _losses(arms),
-        "costs": [[mode, *_cost_cells(spent, num_train)] for mode, spent in costs.items()],
+        "costs": [[mode, *_cost_cells(spent, images["train"])] for mode, spent in costs.items()],
         "stages": {
-            mode: [(name, f"{passes / num_train:.1f}", f"{flops / 1e12:,.3g}") for name, passes, flops in spent.stages]
+            mode: [
+                (name, f"{passes / images['train']:.1f}", f"{flops / 1e12:,.3g}")
+                for name, passes, flops in spent.stages
+            ]
             for mode, spent in costs.items()
             if len(spent.stages) > 1
         },
-        "hardware": {mode: spent.hardware for mode, spent in costs.items()},
-        "teacher": _teacher(results.clusters) if results.clusters else None,
+        "hardware_used": sorted({used for spent in costs.values() for used in spent.hardware}),
+        "conditions": conditions(params, images, num_labelled, teacher),
         "warnings": [warning for arm in arms for warning in arm.warnings],
     }
 
@@ -127,12 +139,6 @@ def _joined(text: str) -> str:
     """Join the lines of each paragraph and list item, and leave one blank line where there are several."""
     text = re.sub(r"\s*\n\s*\n\s*", "\n\n", text.strip())
     return re.sub(r"(?<![\n ]) *\n *(?=[^\s#|!])(?!- )", " ", text)
-
-
-def _wrapped(line: str) -> str:
-    """Wrap a line for the terminal, unless it is a row of a table."""
-    indent = "  " if line.startswith("-") else ""
-    return line if line.startswith("|") else textwrap.fill(line, LINE_WIDTH, subsequent_indent=indent)
 
 
 def _cells(found: Comparison) -> list[str]:
@@ -179,7 +185,7 @@ def _points(fraction: float, sign: str = "") -> str:
     return f"{100 * fraction:{sign}.2f}"
 
 
-def _score_rows(named: Mapping[str, Sequence[dict[str, Any]]], *names: str) -> list[list[str]]:
+def score_rows(named: Mapping[str, Sequence[dict[str, Any]]], *names: str) -> list[list[str]]:
     """Return a row for each mode or dataset, with scores in percent; kappa is not a share."""
 
     def cell(results: Sequence[dict[str, Any]], name: str) -> str:

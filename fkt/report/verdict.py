@@ -48,6 +48,7 @@ def _decide(found: Comparison, margin: float, level: Level, num_images: int, fai
     return Decision(found, kind, needed_seeds(found.spread, num_images, size, level), images)
 
 
+NOT_JOINTLY = "do not train jointly"
 # By what the first contrast (functional - supervised) and the second (functional - representational) say.
 _ADVICE = {
     ("better", "better"): "train jointly",
@@ -63,8 +64,8 @@ _ADVICE = {
     ("equivalent", "undecided"): "joint training gains nothing that matters; pretraining first is undecided",
     ("worse", "better"): "train on labels alone",
     ("worse", "equivalent"): "train on labels alone",
-    ("worse", "worse"): "do not train jointly; below is how pretraining compares with labels alone",
-    ("worse", "undecided"): "do not train jointly; below is how pretraining compares with labels alone",
+    ("worse", "worse"): NOT_JOINTLY,
+    ("worse", "undecided"): NOT_JOINTLY,
     ("undecided", "better"): "joint training beats pretraining first; whether it beats labels alone is undecided",
     ("undecided", "worse"): "pretraining first beats joint training; whether that beats labels alone is undecided",
 }
@@ -87,3 +88,101 @@ def advice(decisions: Sequence[Decision]) -> str:
         return _SINGLE.get(first, "not enough evidence")
     decided = [decision for decision in decisions if decision.kind != "undecided"]
     return "see the comparisons below" if decided else "not enough evidence"
+
+
+def answer(decisions: Sequence[Decision], others: Sequence[Comparison]) -> str:
+    """Return the verdict in one or two sentences. others: comparisons that get no verdict."""
+    if not decisions and not others:
+        return "There is only one arm, so there is nothing to compare."
+    if not decisions:
+        return "No verdict: report.contrasts in params.yaml names no two arms that were trained."
+    words = advice(decisions)
+    sentence = f"{words[0].upper()}{words[1:]}."
+    rest = next((one for one in others if (one.name_a, one.name_b) == ("representational", "supervised")), None)
+    if words == NOT_JOINTLY and rest is not None and not rest.low <= 0 <= rest.high:
+        first, second = ("Pretraining first", "labels alone") if rest.low > 0 else ("Labels alone", "pretraining first")
+        return f"{sentence} {first} looks better than {second}."
+    return sentence
+
+
+def sentence(decision: Decision, report: Report) -> str:
+    """Return what a contrast says, with its interval."""
+    found, kind = decision.comparison, decision.kind
+    numbers = (
+        f"{100 * found.difference:+.1f} points ({100 * report.confidence:g} % interval: {100 * found.low:+.1f} to "
+        f"{100 * found.high:+.1f})"
+    )
+    if kind in ("better", "worse"):
+        return f"{found.name_a} is {kind} than {found.name_b}: {numbers}."
+    both = f"{found.name_a} and {found.name_b}"
+    if kind == "equivalent":
+        return f"{both} do not differ by a margin that matters ({_count(report.margin)}): {numbers}."
+    why = {
+        "failed": "no verdict, because a training failed",
+        "few seeds": f"no verdict from fewer than {MIN_SEEDS} seeds",
+        "undecided": "undecided",
+    }[kind]
+    enough = kind == "few seeds" and decision.seeds
+    tell = f" About {decision.seeds} seeds would tell a difference of this size." if enough else ""
+    return f"{both}: {why}. The difference is {numbers}.{tell}"
+
+
+def chosen_arm(decisions: Sequence[Decision]) -> str | None:
+    """Return the arm that the verdict says to use; None if it names none."""
+    words = advice(decisions)
+    if words in ("train jointly", "pretrain first, then fine-tune"):
+        return "functional" if words == "train jointly" else "representational"
+    if words.startswith(("labels alone", "train on labels alone")):
+        return "supervised"
+    return "functional" if words.startswith("use self-supervision") else None
+
+
+def next_steps(decisions: Sequence[Decision], num_seeds: int, untuned: Sequence[str]) -> list[str]:
+    """Return what to do next, as sentences with code in backquotes. untuned: arms whose settings nobody has tuned."""
+    kinds = [decision.kind for decision in decisions]
+    steps = []
+    if "failed" in kinds:
+        steps.append(
+            "A training failed. The checks below say which one and what to change; then run `dvc repro` again, which "
+            "trains only what has changed."
+        )
+    if untuned:
+        steps.append(
+            f"Nobody has tuned {_and(untuned)} on these data: run `fkt tune`, which gives every arm the same number of "
+            "trials on validation images."
+        )
+    if "few seeds" in kinds:
+        wanted = max(MIN_SEEDS, *(decision.seeds or 0 for decision in decisions))
+        steps.append(
+            f"Name {wanted} seeds in `seeds` of params.yaml (now {num_seeds}) and run `dvc repro`: only the new seeds "
+            "are trained."
+        )
+    steps += [_to_decide(decision, num_seeds) for decision in decisions if decision.kind == "undecided"]
+    if advice(decisions) == NOT_JOINTLY:
+        steps.append(
+            "For a verdict on pretraining and labels alone, add `representational - supervised` to `report.contrasts` "
+            "and train with new seeds."
+        )
+    if (arm := chosen_arm(decisions)) is not None:
+        steps.append(f"Classify your own images: `fkt predict models/{arm}/s0 photo.png`.")
+    return steps
+
+
+def _to_decide(decision: Decision, num_seeds: int) -> str:
+    """Return what would decide an open contrast."""
+    found = decision.comparison
+    ways = [f"{decision.seeds} seeds (now {num_seeds})"] if decision.seeds else []
+    if decision.images:
+        ways.append(f"{decision.images[1]:,} test images with {decision.images[0]} seeds")
+    if not ways:
+        return f"More seeds or test images will hardly decide between {found.name_a} and {found.name_b}."
+    return f"To decide between {found.name_a} and {found.name_b}: about {' or about '.join(ways)}."
+
+
+def _count(margin: float) -> str:
+    return f"{margin:g} point{'' if margin == 1 else 's'}"
+
+
+def _and(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

@@ -10,7 +10,7 @@ from fkt.check import check_names
 from fkt.core.errors import ParamsError, UserError, did_you_mean
 from fkt.core.runs import METRICS
 from fkt.params import PARAMS_FILE, parse_params
-from fkt.presets import flat, nested
+from fkt.params.presets import flat, nested
 from fkt.sweeps.spec import Cell, Settings
 
 RESULTS = (METRICS / "summary.json", METRICS / "validation.json")

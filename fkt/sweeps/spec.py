@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from fkt.core.errors import ParamsError, unknown_name
 from fkt.params.base import Section
+from fkt.params.presets import flat, laid
 from fkt.params.reader import parse_section, parse_yaml, read_yaml
-from fkt.presets import flat, laid
 
 SWEEPS = Path("sweeps")
 MODE, METRIC = "mode", "metric"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fkt.core.arms import ARMS, chain
 from fkt.core.errors import ParamsError, did_you_mean, unknown_name
 from fkt.core.pipeline import stage_params
+from fkt.params.presets import nested
 from fkt.params.reader import read_yaml
 from fkt.params.tuning import CONDITIONS, Scalar
-from fkt.presets import nested
 from fkt.sweeps.experiments import override, params_of
 from fkt.sweeps.spec import Cell, Settings
 

@@ -10,9 +10,9 @@ from fkt.core.errors import ParamsError, UserError, unknown_name
 from fkt.core.files import write_json, write_text
 from fkt.core.runs import METRICS
 from fkt.params import PARAMS_FILE, Params, parse_params
+from fkt.params.presets import flat
 from fkt.params.reader import parse_yaml, read_yaml
 from fkt.params.tuning import conditions_of, entry_of
-from fkt.presets import flat
 from fkt.sweeps.experiments import dvc
 from fkt.sweeps.spec import Settings
 from fkt.tuning.knobs import Knobs, load_knobs, own_knobs, uses

@@ -24,7 +24,7 @@ def test_parameters_are_resolved_as_dvc_resolves_them() -> None:
     [
         ("fkt/ssl/losses/contrastive.py", "joint", True),
         ("stages/joint.py", "joint", True),
-        ("fkt/report/figures.py", "joint", False),
+        ("fkt/report/maps_figure.py", "joint", False),
         ("fkt/ssl/losses/contrastive.py", "supervised", False),
     ],
 )

@@ -13,9 +13,9 @@ from fkt.models.backbones import ResNet, build_backbone
 from fkt.params import Model, Params, load_params, parse_params
 from fkt.params.base import Section
 from fkt.params.methods import SECTIONS, ProjectorParams
+from fkt.params.presets import laid
 from fkt.params.reader import parse_yaml
 from fkt.params.sizes import resolve, sizes_of
-from fkt.presets import laid
 from tests.conftest import ROOT
 from tests.params.mistakes import complaint, edited
 

@@ -7,6 +7,7 @@ import pytest
 
 from fkt.core.arms import ARMS, PRETRAINED
 from fkt.params import Params
+from fkt.report import html
 from fkt.report.arms import Results, read_results
 from stages import report
 from tests.report.fabricated import fabricate, fabricated_params
@@ -14,9 +15,9 @@ from tests.report.fabricated import fabricate, fabricated_params
 
 @pytest.fixture
 def numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures: they take most of the time and have tests of their own."""
-    for name in ("draw_accuracy", "draw_curves", "draw_confusion", "draw_maps"):
-        monkeypatch.setattr(report, name, lambda *arguments, **options: None)
+    """Leave out the figure and the page: they take most of the time and have tests of their own."""
+    monkeypatch.setattr(report, "draw_maps", lambda *arguments, **options: None)
+    monkeypatch.setattr(html, "render", lambda *arguments: "")
 
 
 @pytest.fixture

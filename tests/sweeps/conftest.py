@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from fkt.params.presets import flat, nested
 from fkt.params.reader import read_yaml
-from fkt.presets import flat, nested
 from fkt.sweeps import experiments
 from fkt.sweeps.spec import Cell, Sweep, load_sweep
 from tests.conftest import ROOT

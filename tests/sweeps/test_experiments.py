@@ -8,8 +8,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from fkt.core.errors import ParamsError, UserError
+from fkt.params.presets import flat
 from fkt.params.reader import read_yaml
-from fkt.presets import flat
 from fkt.sweeps.experiments import command, override, params_of, read_experiments
 from tests.sweeps.conftest import COMMIT, SMALL, Shows, Small, entry
 

@@ -9,8 +9,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from fkt.params import load_params
+from fkt.params.presets import flat
 from fkt.params.reader import read_yaml
-from fkt.presets import flat
 from fkt.sweeps.experiments import command, params_of
 from fkt.sweeps.page import panels_of, results, section
 from fkt.sweeps.spec import available, leaves, load_sweep

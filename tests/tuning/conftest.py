@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from fkt.params.presets import flat
 from fkt.params.reader import read_yaml
-from fkt.presets import flat
 from fkt.tuning.knobs import Knobs, load_knobs
 from tests.conftest import ROOT
 

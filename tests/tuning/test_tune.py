@@ -8,8 +8,8 @@ import pytest
 
 from fkt.core.errors import ParamsError
 from fkt.params import load_params, parse_params, tuned_trials
+from fkt.params.presets import flat
 from fkt.params.reader import parse_yaml
-from fkt.presets import flat
 from fkt.sweeps.spec import Cell
 from fkt.tuning import trials as trials_module
 from fkt.tuning import tune as tune_module

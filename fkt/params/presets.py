@@ -5,14 +5,13 @@ A preset never depends on what params.yaml was before: the result is always the 
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fkt.check import check_names
 from fkt.core.errors import ParamsError, did_you_mean, unknown_name
 from fkt.core.files import write_text
-from fkt.params import PARAMS_FILE, parse_params
+from fkt.params import PARAMS_FILE, Params, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
 
 PRESETS = Path("presets")
@@ -31,16 +30,17 @@ def available() -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ") for path in paths}
 
 
-def apply_presets(names: list[str]) -> list[str]:
+def apply_presets(names: list[str], check: Callable[[Params], None]) -> list[str]:
     """Write the default with presets over it to params.yaml, and return one line for each key that changed.
 
-    Raise ParamsError, and write nothing, if the result is not a valid experiment.
+    check: raises ParamsError if a name in the params is unknown. Raise ParamsError, and write nothing, if the result is
+    not a valid experiment.
     """
     text = laid(names)
     before, after = dict(flat(read_yaml(PARAMS_FILE))), parse_yaml(text, str(PARAMS_FILE))
-    check_names(parse_params(after, f"{PARAMS_FILE} with {', '.join(names)}"))
+    check(parse_params(after, f"{PARAMS_FILE} with {', '.join(names)}"))
     write_text(PARAMS_FILE, text)
-    changed = [(key, _shown(before.get(key)), _shown(value)) for key, value in flat(after) if before.get(key) != value]
+    changed = [(key, shown(before.get(key)), shown(value)) for key, value in flat(after) if before.get(key) != value]
     return [f"{key}: {was} -> {now if now != was else 'other values'}" for key, was, now in changed]
 
 
@@ -61,6 +61,14 @@ def laid(names: list[str]) -> str:
     stream = io.StringIO()
     YAML().dump(content, stream)
     return stream.getvalue()
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Return the dotted keys and values of a preset over the default; empty if there is no such preset."""
+    base, path = (PRESETS / f"{one}.yaml" for one in (BASE, name))
+    if not base.is_file() or not path.is_file():
+        return {}
+    return dict(flat(read_yaml(base))) | dict(flat(read_yaml(path) or {}))
 
 
 def flat(content: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -99,9 +107,9 @@ def _lay(section: Any, values: dict[str, Any], commented: Any, source: str, pref
                 section.ca.items[key] = commented.ca.items[key]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as in params.yaml; sections in a list are shown by their first value, the name."""
     if isinstance(value, list):
-        names = (str(next(iter(item.values()))) if isinstance(item, dict) else _shown(item) for item in value)
+        names = (str(next(iter(item.values()))) if isinstance(item, dict) else shown(item) for item in value)
         return f"[{', '.join(names)}]"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

@@ -8,12 +8,13 @@ import pytest
 import torch
 from dvc.utils.hydra import apply_overrides
 
+from fkt.check import check_names
 from fkt.cli.main import main
 from fkt.core.errors import ParamsError
 from fkt.data.meta import Meta
 from fkt.params import load_params
+from fkt.params.presets import apply_presets, available, flat, laid
 from fkt.params.reader import parse_yaml
-from fkt.presets import apply_presets, available, flat, laid
 from fkt.views.pipeline import build_pipeline
 from tests.conftest import ROOT
 
@@ -40,7 +41,7 @@ def test_the_default_is_the_committed_params_file() -> None:
 def test_every_preset_gives_an_experiment_with_comments_as_dvc_writes_it(
     params: Path, dataset: str, overlays: list[str]
 ) -> None:
-    apply_presets([dataset, *overlays])
+    apply_presets([dataset, *overlays], check_names)
     text, laid_params = params.read_text(encoding="utf-8"), load_params(params)
     assert laid_params.dataset == dataset
     lost = set(re.findall("# .*", DEFAULT)) - set(re.findall("# .*", text))
@@ -62,7 +63,7 @@ def test_no_setting_that_was_tuned_for_the_default_is_left_in_another_preset(dat
 @pytest.mark.parametrize("engine", ["batched", "albumentations"])
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_both_engines_run_the_views_of_every_dataset(params: Path, dataset: str, engine: str) -> None:
-    apply_presets([dataset])
+    apply_presets([dataset], check_names)
     laid_params = load_params(params)
     size, channels = laid_params.prepare.image_size, laid_params.prepare.channels
     meta = Meta(dataset, ["a", "b"], size, channels, {}, [0.5] * channels, [0.25] * channels)
@@ -76,21 +77,21 @@ def test_both_engines_run_the_views_of_every_dataset(params: Path, dataset: str,
 
 @pytest.mark.parametrize("before", [["cifar10", "paper", "smoke"], ["aptos"], ["laptop"]])
 def test_the_result_does_not_depend_on_what_params_yaml_was(params: Path, before: list[str]) -> None:
-    apply_presets(before)
+    apply_presets(before, check_names)
     assert params.read_text(encoding="utf-8") != DEFAULT
-    apply_presets(["digits"])
+    apply_presets(["digits"], check_names)
     assert params.read_text(encoding="utf-8") == DEFAULT
 
 
 def test_overlays_change_their_keys_and_the_last_one_wins(params: Path) -> None:
-    apply_presets(["cifar10", "paper"])
+    apply_presets(["cifar10", "paper"], check_names)
     paper = load_params(params)
     epochs = (paper.pretrain.epochs, paper.finetune.epochs, paper.joint.epochs, paper.supervised.epochs)
     assert epochs == (100, 100, 100, 300)
     assert 2 * 100 + 100 == 3 * 100 == paper.budget.passes
     assert (paper.model.backbone, paper.joint.batch_size, paper.ssl.simclr.temperature) == ("resnet50", 256, 0.5)
     assert (paper.dataset, paper.prepare.download, paper.evaluate.batch_size) == ("cifar10", True, 512)
-    apply_presets(["cifar10", "paper", "smoke"])
+    apply_presets(["cifar10", "paper", "smoke"], check_names)
     smoke = load_params(params)
     assert (smoke.joint.epochs, smoke.joint.batch_size, smoke.joint.learning_rate) == (None, 32, 0.025)
 
@@ -149,7 +150,7 @@ def test_the_command_prints_what_changes_key_by_key(params: Path, capsys: pytest
 def test_a_mistake_is_reported_and_nothing_is_written(params: Path, names: list[str], text: str, message: str) -> None:
     Path("presets/bad.yaml").write_text(f"# bad\n{text}")
     with pytest.raises(ParamsError, match=message):
-        apply_presets(names)
+        apply_presets(names, check_names)
     assert params.read_text(encoding="utf-8") == DEFAULT
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["params.yaml", "presets"]
 
