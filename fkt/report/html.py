@@ -85,6 +85,8 @@ def render(
     points = difference_axis(comparisons, params.report.margin) if comparisons else None
     gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in comparisons], results.files)
     best = chosen_arm(decisions) or max(arms, key=lambda arm: float(np.mean(arm.kept_val_accuracy))).mode
+    known = [key for key in COLUMNS if key != "quadratic_kappa" or params.prepare.ordered]
+    known = [key for key in known if any(score(arm.results, key) for arm in arms)]
     data = {"classes": classes, "images": gallery.images, "cells": gallery.cells, "seeds": len(params.seeds)}
     content = {
         **shared,
@@ -102,9 +104,9 @@ def render(
             (arm.mode, score(arm.results, "accuracy"), [100 * one["accuracy"] for one in arm.results]) for arm in arms
         ],
         "accuracy_axis": axis([100 * one["accuracy"] for arm in arms for one in arm.results]),
-        "columns": [name for key, name in COLUMNS.items() if key != "quadratic_kappa" or params.prepare.ordered],
-        "rows": [(arm.mode, _row(arm, ordered=params.prepare.ordered)) for arm in arms],
-        "per_class": per_class(tables["per_class"], [arm.mode for arm in arms]),
+        "columns": [COLUMNS[key] for key in known],
+        "rows": [(arm.mode, [_score_cell(arm, key) for key in known]) for arm in arms],
+        "per_class": per_class(tables["per_class"], [arm.mode for arm in arms], best),
         "worst": worst_class(tables["per_class"], tables["confusion"], best),
         "class_scores": CLASS_SCORES,
         "confusion": {arm.mode: confusions(arm) for arm in arms},
@@ -207,19 +209,21 @@ def _data_checks(notes: Mapping[str, Any]) -> list[Check]:
     return found
 
 
-def per_class(rows: pd.DataFrame, modes: Sequence[str]) -> dict[str, list[tuple[str, int, list[Any]]]]:
+def per_class(rows: pd.DataFrame, modes: Sequence[str], best: str) -> dict[str, list[tuple[str, int, list[Any]]]]:
     """Return for each score a list of class, test images, and mean, low and high in percent (or None) of each arm.
 
-    rows: see ``class_rows``.
+    The class with the lowest score of the arm ``best`` comes first. rows: see ``class_rows``.
     """
+    first = list(modes).index(best)
     found: dict[str, list[tuple[str, int, list[Any]]]] = {}
     for key, of_score in rows.groupby("score", sort=False):
         known = of_score.set_index(["mode", "class"])
         images = of_score.drop_duplicates("class").set_index("class")["images"]
-        found[str(key)] = [
+        of_classes = [
             (str(name), int(count), [_percents(known, (mode, name)) for mode in modes])
             for name, count in images.items()
         ]
+        found[str(key)] = sorted(of_classes, key=lambda row: row[2][first] or (0.0, 0.0, 0.0))
     return found
 
 
@@ -293,16 +297,11 @@ def differences(params: Params) -> list[tuple[str, str, str]]:
     ]
 
 
-def _row(arm: Arm, *, ordered: bool) -> list[tuple[float, str]]:
-    """Return the cells of an arm in the table of scores, each as a number to sort by and a text."""
-    cells: list[tuple[float, str]] = []
-    for key in COLUMNS:
-        if key == "quadratic_kappa" and not ordered:
-            continue
-        found = score(arm.results, key)
-        text = scaled(found, 1, 3) if key == "quadratic_kappa" else percent(found)
-        cells.append((found.mean if found else -1.0, text))
-    return cells
+def _score_cell(arm: Arm, key: str) -> tuple[float, str]:
+    """Return a score as a number to sort by and as text; kappa is not a share."""
+    found = score(arm.results, key)
+    text = scaled(found, 1, 3) if key == "quadratic_kappa" else percent(found)
+    return found.mean if found else -1.0, text
 
 
 def _total_seconds(results: Results) -> float:

@@ -100,8 +100,8 @@ def answer(decisions: Sequence[Decision], others: Sequence[Comparison]) -> str:
     sentence = f"{words[0].upper()}{words[1:]}."
     rest = next((one for one in others if (one.name_a, one.name_b) == ("representational", "supervised")), None)
     if words == NOT_JOINTLY and rest is not None and not rest.low <= 0 <= rest.high:
-        first, second = ("Pretraining first", "labels alone") if rest.low > 0 else ("Labels alone", "pretraining first")
-        return f"{sentence} {first} looks better than {second}."
+        better = "Pretraining first looks" if rest.low > 0 else "Labels alone look"
+        return f"{sentence} {better} better than {'labels alone' if rest.low > 0 else 'pretraining first'}."
     return sentence
 
 
