@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from fkt.params import Cam
 
 BATCH_SIZE = 16
 """Images in a batch. The gradients of a ResNet-50 at 224 pixels then need less than about 2 GB."""
+LONGEST_SIDE = 128
+"""Larger images and their maps are stored reduced to this side: pictures need no more."""
 DECIMALS = 4
 """Decimals of the stored maps: finer than a figure shows, and too coarse to show the rounding errors of a sum."""
 
@@ -47,7 +50,8 @@ def compute_maps(
     A classifier gets maps of the predicted or the true class (``cam.target``), by ``cam.method``. A backbone gets
     Eigen-CAM maps, which need no class. card: the model's card, for the normalization of its images.
 
-    The arrays are ids (M,), images (M, H, W, C) uint8, labels (M,), maps (M, H, W) float32 in [0, 1], the names
+    The arrays are ids (M,), images (M, H, W, C) uint8, labels (M,), maps (M, H, W) float32 in [0, 1] (both with at most
+    LONGEST_SIDE pixels a side), the names
     ``method`` and ``layer``, and ``side``, the shorter side of the layer's feature map in positions. For a classifier
     also predicted (M,), confidence (M,), the probability of the predicted class, and the name ``target``.
     Raises ParamsError if no layer has ``cam.min_positions``.
@@ -69,11 +73,12 @@ def compute_maps(
             classes.append(predicted)
         else:
             maps.append(eigencam(model, images, module))
+    pictures = torch.cat([_reduced(split.images(batch)) for batch in positions.split(BATCH_SIZE)])
     arrays: dict[str, NDArray[Any]] = {
         "ids": split.ids[positions].numpy(),
-        "images": split.images(positions).permute(0, 2, 3, 1).contiguous().numpy(),
+        "images": pictures.permute(0, 2, 3, 1).contiguous().numpy(),
         "labels": split.labels[positions].numpy(),
-        "maps": np.round(torch.cat(maps).numpy(), DECIMALS),
+        "maps": np.round(_reduced(torch.cat(maps)[:, None])[:, 0].numpy(), DECIMALS),
         "method": np.array(method),
         "layer": np.array(layer),
         "side": np.array(sides[layer]),
@@ -85,6 +90,14 @@ def compute_maps(
             "target": np.array(cam.target),
         }
     return arrays
+
+
+def _reduced(images: Tensor) -> Tensor:
+    """Return images (B, C, H, W) with at most LONGEST_SIDE positions a side, each a mean of those that it replaces."""
+    if images.shape[-1] <= LONGEST_SIDE:
+        return images
+    small = functional.adaptive_avg_pool2d(images.float(), LONGEST_SIDE)
+    return small.round().to(torch.uint8) if images.dtype == torch.uint8 else small
 
 
 def save_maps(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

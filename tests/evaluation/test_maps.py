@@ -8,6 +8,7 @@ from torch import Tensor
 from fkt.core.errors import ParamsError
 from fkt.data.meta import Meta
 from fkt.data.store import Split
+from fkt.evaluation import maps
 from fkt.evaluation.cam import choose_layer, gradcam, map_sides
 from fkt.evaluation.maps import choose_candidates, compute_maps
 from fkt.models.backbones import BACKBONES, ResNet
@@ -78,3 +79,15 @@ def test_a_map_does_not_depend_on_the_other_images(classifier: Classifier) -> No
         truth = split.labels[position : position + 1]
         alone = gradcam(classifier, network, truth, classifier.backbone.layer4)[0]
         np.testing.assert_allclose(arrays["maps"][row], alone.numpy(), atol=6e-5)
+
+
+def test_large_pictures_and_their_maps_are_stored_reduced(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Cam(images=2, candidates=6, method="gradcam", min_positions=4, target="true")
+    whole = compute_maps(classifier, CARD, fake_split(), torch.arange(6), settings)
+    monkeypatch.setattr(maps, "LONGEST_SIDE", 16)
+    small = compute_maps(classifier, CARD, fake_split(), torch.arange(6), settings)
+    for name, tolerance in (("images", 0.51), ("maps", 1e-4)):
+        blocks = whole[name].reshape(6, 16, 2, 16, 2, -1).mean(axis=(2, 4))
+        np.testing.assert_allclose(small[name].reshape(blocks.shape), blocks, atol=tolerance)
