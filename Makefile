@@ -17,7 +17,7 @@ repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, run the st
 	@start=$$(date +%s); $(BIN)/fkt repro $(if $(JOBS),--jobs $(JOBS)) || exit 1; \
 	echo "pipeline: $$(($$(date +%s) - start)) s"
 	@git diff --quiet -- dvc.lock metrics || \
-	echo "next: read metrics/report.md, and commit the results, so that 'dvc metrics diff' compares with them"
+	echo "next: open metrics/report.html, and commit the results, so that 'dvc metrics diff' compares with them"
 
 test: $(VENV)/.test check ## Check, then run the tests that are not slow
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder

@@ -126,7 +126,7 @@ def test_the_arm_imagenet_starts_from_the_file_and_is_compared(
         torch.testing.assert_close(stored[name], weights[name.removeprefix("backbone.")], rtol=1e-5, atol=1e-6)
     assert cost("imagenet")["steps"] == cost("supervised")["steps"]
     assert {"imagenet", "supervised"} < set(json.loads(Path("metrics/summary.json").read_text()))
-    assert "fine-tuning of torchvision's ImageNet weights" in Path("metrics/report.md").read_text()
+    assert "ImageNet weights on the labels" in Path("metrics/report.html").read_text()
 
     train_one("imagenet", 0, write_params(small | {"imagenet": {"source": "resnet18.safetensors"} | still}))
     again = load_file(Run("digits", "imagenet", 0).model / "weights.safetensors")

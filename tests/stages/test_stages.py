@@ -60,7 +60,7 @@ def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
         assert 0 <= summary[mode]["accuracy"] <= 1
     report = Path("metrics/report.md").read_text()
     assert all(mode in report for mode in params.arms)
-    for name in ("views", "accuracy", "curves", "confusion", "maps"):
+    for name in ("views", "maps"):
         assert (FIGURES / f"{name}.png").stat().st_size > 5000
     said = capsys.readouterr().out
     assert all(name in said for name in broken), "what was left out is named"
@@ -116,10 +116,9 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
     assert not any(name.startswith("head") for name in student) and student.keys() == before.keys()
     page = Path("metrics/report.md").read_text()
     assert "- **Teacher**: resnet18 with 16 channels. Its features of the training images form 6 clusters" in page
-    stages = r"- distilled: pretrain-teacher [23]\.\d \(.+\), distill [23]\.\d \(.+\), finetune-distilled [23]\.\d \("
-    assert re.search(stages, page)
-    for name in ("accuracy", "curves", "confusion", "maps"):
-        assert (FIGURES / f"{name}.png").stat().st_size > 5000
+    stages = r"distilled: pretrain-teacher [23]\.\d passes .+, distill [23]\.\d .+, finetune-distilled [23]\.\d "
+    assert re.search(stages, Path("metrics/report.html").read_text())
+    assert (FIGURES / "maps.png").stat().st_size > 5000
     assert "6 clusters of " in capsys.readouterr().out
 
 
