@@ -15,6 +15,7 @@ from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
 from fkt.report.figures import draw_accuracy, draw_confusion, draw_curves
 from fkt.report.maps_figure import draw_maps
+from fkt.report.predictions import prediction_rows
 from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
 from fkt.report.verdict import decide
 
@@ -36,6 +37,7 @@ def main(params: Params) -> None:
     curves, confusion = curve_rows(arms), confusion_rows(arms, classes)
     tables = {"curves": curves, "confusion": confusion, "costs": cost_rows(results)}
     tables["per_class"] = class_rows(arms, classes, params.report.confidence)
+    tables["predictions"] = prediction_rows(arms, classes, results.names)
     for name, table in tables.items():
         write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     draw_accuracy(arms, report.title, FIGURES / "accuracy.png")

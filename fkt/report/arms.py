@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fkt.core.arms import PRETRAINED, STUDENT, UNTRAINED
 from fkt.core.errors import UserError
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path
+from fkt.data.meta import load_names
 from fkt.params import Params
 
 
@@ -100,7 +101,9 @@ class Results:
     """All that the report reads."""
 
     meta: dict[str, Any]
-    """meta.json of the prepared data; see fkt.data.store.Meta."""
+    """meta.json of the prepared data; see fkt.data.meta.Meta."""
+    names: list[str]
+    """Names of all prepared images, by ids; see fkt.data.meta.load_names."""
     arms: list[Arm]
     maps: list[Maps]
     pretrained: list[dict[str, Any]]
@@ -122,6 +125,7 @@ def read_results(params: Params) -> Results:
     students = [Run(dataset, STUDENT, seed) for seed in seeds] if "distilled" in params.modes else []
     return Results(
         meta=_read_json(prepared_path(dataset) / "meta.json", "prepare"),
+        names=load_names(prepared_path(dataset)),
         arms=read_arms(dataset, params.arms, seeds),
         maps=[read_maps(mode) for mode in ([PRETRAINED] if pretrained else []) + params.arms],
         pretrained=[_read_json(run.results, f"evaluate@{PRETRAINED}") for run in pretrained],

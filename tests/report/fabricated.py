@@ -44,6 +44,7 @@ def fabricate(params: Params, *, num_test: int, names: list[str] = NAMES, channe
     counts = {"train": [80] * len(names), "val": [20] * len(names), "test": np.bincount(labels).tolist()}
     meta = {"dataset": params.dataset, "classes": names, "image_size": SIDE, "channels": channels, "counts": counts}
     _json(prepared_path(params.dataset) / "meta.json", meta)
+    _json(prepared_path(params.dataset) / "names.json", [f"test {row}" for row in range(1000 + num_test)])
     for seed in params.seeds:
         probes = {"knn_accuracy": 0.5, "linear_accuracy": 0.6, "knn_neighbors": 40, "weights": "none"}
         _json(Run(params.dataset, UNTRAINED, seed).results, probes)
