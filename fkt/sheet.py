@@ -1,7 +1,7 @@
 """The augmentation sheet: training images and their augmented views, for checking the augmentation by eye."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from fkt.core.files import replacing
 from fkt.data.meta import Meta
+from fkt.data.originals import examples
 from fkt.data.store import Split
 from fkt.params import Augment, Transform
 from fkt.views.object_crops import ObjectCrops
 from fkt.views.pipeline import build_pipeline
 
-MAX_ROWS = 8
 LABELLED_COLUMNS = 2
 VIEW_COLUMNS = 6
 CELL = 0.98
@@ -26,28 +26,32 @@ DPI = 100
 MARGIN = 1.3
 """Left margin in inches, for the class names."""
 
+Picture = NDArray[np.uint8]
+"""(H, W, C)."""
+Column = tuple[str, list[Picture]]
+"""Heading and one picture per example."""
 
-def examples(split: Split) -> Tensor:
-    """Return the position (R,) of the first image of each class in the split, at most MAX_ROWS of them."""
-    rows = [int((split.labels == label).nonzero()[0, 0]) for label in split.labels.unique().tolist()[:MAX_ROWS]]
-    return torch.tensor(rows)
 
+def draw_sheet(
+    split: Split, augment: Augment, originals: Mapping[int, Picture], crops: ObjectCrops | None = None
+) -> Figure:
+    """Draw one row per example: the original, the prepared image, views of the labelled pipeline, SSL views.
 
-def draw_sheet(split: Split, augment: Augment, crops: ObjectCrops | None = None) -> Figure:
-    """Draw one row per example: the original, views of the labelled pipeline, SSL views.
-
-    crops: the choice of crops by masks in the SSL views; None = off.
+    originals: see fkt.data.originals; without any, the prepared images are the originals. crops: the choice of crops by
+    masks in the SSL views; None = off.
     """
-    meta, index = split.meta, examples(split)
+    meta, index = split.meta, torch.from_numpy(examples(split.labels.numpy()))
     stored = split.images(index)
-    columns = [("original", stored.permute(0, 2, 3, 1).cpu().numpy())]
+    prepared = list(stored.permute(0, 2, 3, 1).cpu().numpy())
+    whole = [originals.get(row, image) for row, image in zip(split.ids[index].tolist(), prepared, strict=True)]
+    groups = [[("original", whole)] + ([("prepared", prepared)] if originals else [])]
     for name, steps, count, chosen in (
         ("labelled", augment.labelled, LABELLED_COLUMNS, None),
         ("view", augment.views, VIEW_COLUMNS, crops),
     ):
         pipeline = build_pipeline(steps, augment.engine, meta, chosen)
-        for number in range(1, count + 1):
-            columns.append((f"{name} {number}", as_seen(pipeline(stored, "sheet", name, number, index=index), meta)))
+        views = [pipeline(stored, "sheet", name, number, index=index) for number in range(1, count + 1)]
+        groups.append([(f"{name} {number}", list(as_seen(view, meta))) for number, view in enumerate(views, start=1)])
     lines = [
         f"{meta.dataset}: what the networks are shown (engine: {augment.engine})",
         f"labelled: {_sentence(augment.labelled)}",
@@ -56,7 +60,7 @@ def draw_sheet(split: Split, augment: Augment, crops: ObjectCrops | None = None)
     if crops is not None and augment.good_crops < 1:
         share = f"{100 * augment.good_crops:g} % of the images"
         lines.append(f"crops: drawn again for all examples here, for {share} in training (augment.good_crops)")
-    return _figure(columns, [meta.classes[int(label)] for label in split.labels[index]], lines)
+    return _figure(groups, [meta.classes[int(label)] for label in split.labels[index]], lines)
 
 
 def as_seen(images: Tensor, meta: Meta) -> NDArray[np.uint8]:
@@ -80,8 +84,12 @@ def _sentence(steps: Sequence[Transform]) -> str:
     return ", ".join(names) or "as they are"
 
 
-def _figure(columns: Sequence[tuple[str, NDArray[np.uint8]]], names: Sequence[str], lines: Sequence[str]) -> Figure:
-    """Lay the pictures out in inches, so that the figure grows with the number of rows and nothing overlaps."""
+def _figure(groups: Sequence[Sequence[Column]], names: Sequence[str], lines: Sequence[str]) -> Figure:
+    """Lay the pictures out in inches, so that the figure grows with the number of rows and nothing overlaps.
+
+    groups: of columns, with a gap after each.
+    """
+    columns = [(group, *column) for group, members in enumerate(groups) for column in members]
     gap, pitch = 0.5 * (CELL - 0.9), CELL + 0.06
     width = MARGIN + pitch * len(columns) + 2 * gap + 0.2
     title = "\n".join(textwrap.fill(line, int(width * 15), subsequent_indent="    ") for line in lines)
@@ -89,8 +97,7 @@ def _figure(columns: Sequence[tuple[str, NDArray[np.uint8]]], names: Sequence[st
     height = head + pitch * len(names) + 0.1
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", ha="left", fontsize=9, linespacing=1.25)
-    for column, (heading, pictures) in enumerate(columns):
-        group = (column > 0) + (column > LABELLED_COLUMNS)
+    for column, (group, heading, pictures) in enumerate(columns):
         left = MARGIN + pitch * column + (gap + 0.08) * group
         for row, picture in enumerate(pictures):
             bottom = height - head - pitch * row - CELL

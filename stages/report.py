@@ -13,6 +13,7 @@ from fkt.report import html, page
 from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
 from fkt.report.maps_figure import draw_maps
+from fkt.report.predictions import prediction_rows
 from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
 from fkt.report.verdict import decide
 
@@ -21,9 +22,9 @@ def main(params: Params) -> None:
     """Write all files under metrics/ that people, ``dvc metrics`` and ``dvc plots`` read."""
     remove_other_results(params.modes, params.seeds, params.transfer.datasets)
     results = read_results(params)
-    arms, classes = results.arms, results.meta["classes"]
+    arms, classes = results.arms, results.meta.classes
     contrasts, others = compare_arms(arms, params.report)
-    signs = {arm.mode: arm_failures(arm, results.meta["counts"]["train"]) for arm in arms}
+    signs = {arm.mode: arm_failures(arm, results.meta.counts["train"]) for arm in arms}
     failed = [mode for mode, found in signs.items() if found]
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
     shared = page.shared_content(params, results, decisions, others, signs)
@@ -34,6 +35,7 @@ def main(params: Params) -> None:
 
     tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes), "costs": cost_rows(results)}
     tables["per_class"] = class_rows(arms, classes, params.report.confidence)
+    tables["predictions"] = prediction_rows(arms, classes, results.names)
     for name, table in tables.items():
         write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_text(METRICS / "report.html", html.render(params, results, others, signs, shared, tables))

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "ssl": BASE | {"data", "views", "models"},
     "training": BASE | {"data", "views", "models", "ssl"},
     "evaluation": BASE | {"data", "models", "raw"},
-    "report": BASE | {"data"},
+    "report": BASE | {"data", "raw"},
     "check": BASE | {"raw"},
     "sweeps": BASE | {"check"},
     "jobs": BASE,

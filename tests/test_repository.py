@@ -75,6 +75,7 @@ def test_outputs_of_dvc_and_raw_data_are_not_in_git() -> None:
         "metrics/logs/",
         "metrics/runs/",
         "metrics/maps/",
+        "metrics/predictions.csv",
         ".ckpt/",
         "dvc_plots/",
         ".dvc/tmp/",

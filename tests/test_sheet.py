@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from fkt.data.normalize import normalize
+from fkt.data.originals import EXAMPLES, examples
 from fkt.params import Augment, load_params
-from fkt.sheet import MAX_ROWS, as_seen, draw_sheet, examples
+from fkt.sheet import as_seen, draw_sheet
 from stages.views import main as views_stage
 from tests.fakes import write_prepared
 from tests.views.pictures import AFFINE, PIPELINES, fake_split, meta
@@ -23,23 +24,24 @@ def pictures_of(figure):
     """All pictures as rows x columns of arrays."""
     rows = {}
     for axes in figure.axes:
-        rows.setdefault(round(axes.get_position().y0, 4), []).append(np.asarray(axes.images[0].get_array()))
+        rows.setdefault(round(axes.get_position(original=True).y0, 4), []).append(
+            np.asarray(axes.images[0].get_array())
+        )
     return [rows[height] for height in sorted(rows, reverse=True)]
 
 
 def test_there_is_one_example_per_class_up_to_the_limit():
-    assert examples(fake_split(21)).tolist() == [0, 1, 2]
-    many = fake_split(60, num_classes=20)
-    assert examples(many).tolist() == list(range(MAX_ROWS))
-    without_class_0 = dataclasses.replace(many, labels=many.labels.clamp(min=1))
-    assert examples(without_class_0).tolist() == [0, *range(2, MAX_ROWS + 1)]
+    assert examples(np.array([2, 0, 0, 2, 1, 1])).tolist() == [1, 4, 0]
+    many = np.arange(60) % 20
+    assert examples(many).tolist() == list(range(EXAMPLES))
+    assert examples(many.clip(min=1)).tolist() == [0, *range(2, EXAMPLES + 1)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("engine", ["batched", "albumentations"])
 def test_the_sheet_shows_originals_labelled_views_and_ssl_views(channels, engine):
     split = fake_split(21, channels=channels)
-    figure = draw_sheet(split, augment(engine))
+    figure = draw_sheet(split, augment(engine), {})
     rows = pictures_of(figure)
     assert [len(row) for row in rows] == [1 + 2 + 6] * 3
     stored = split.images(torch.arange(3)).permute(0, 2, 3, 1).numpy()
@@ -57,8 +59,19 @@ def test_the_sheet_shows_originals_labelled_views_and_ssl_views(channels, engine
     assert "RandomResizedCrop, HorizontalFlip (0.5), ColorJitter (0.8), ToGray (0.2)" in title
 
 
+def test_originals_that_prepare_has_cropped_are_shown_whole_before_the_prepared_images():
+    split = fake_split(21)
+    wide = np.full((9, 30, 3), 200, dtype=np.uint8)
+    figure = draw_sheet(split, augment(), {2: wide, 40: wide})  # the second example is row 2 of images.npy
+    rows = pictures_of(figure)
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()][:3] == ["original", "prepared", "labelled 1"]
+    for number, row in enumerate(rows):
+        np.testing.assert_array_equal(row[1], split.images(torch.tensor([number]))[0, 0])
+        np.testing.assert_array_equal(row[0], wide if number == 1 else row[1])
+
+
 def test_without_labelled_steps_the_labelled_columns_show_the_originals():
-    figure = draw_sheet(fake_split(21), augment(labelled=()))
+    figure = draw_sheet(fake_split(21), augment(labelled=()), {})
     for row in pictures_of(figure):
         np.testing.assert_array_equal(row[0], row[1])
     assert "labelled: as they are" in figure.texts[0].get_text()

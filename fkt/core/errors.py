@@ -47,6 +47,11 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} '{name}'; choose from: {', '.join(choices)}{did_you_mean(name, choices)}"
 
 
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 file``, ``2 files``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn a UserError into one message on standard error and exit status 1.

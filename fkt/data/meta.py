@@ -1,4 +1,4 @@
-"""The facts about a prepared dataset: meta.json. This module does not import torch."""
+"""The facts about a prepared dataset: meta.json, and the names of its images. This module does not import torch."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -28,9 +28,9 @@ class Meta:
     std: list[float]
     """Standard deviation of the training images for each channel, in [0, 1]."""
     checksums: dict[str, str] = field(default_factory=dict)
-    """sha256 of each array file."""
+    """sha256 of each other file of the folder."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Findings of the preparation: duplicates, conflicting labels, skipped files, the splits of the source."""
+    """Findings of the preparation; ``fkt.raw.notes.data_card`` returns them as text."""
 
     @property
     def num_classes(self) -> int:
@@ -54,3 +54,17 @@ def load_meta(prepared: Path) -> Meta:
 def write_meta(prepared: Path, meta: Meta) -> None:
     """Write meta.json of a prepared folder."""
     write_json(prepared / "meta.json", asdict(meta))
+
+
+def load_names(prepared: Path) -> list[str]:
+    """Return the names of all images of a prepared folder, in the order of images.npy.
+
+    A name is the path of the image file relative to the raw folder, exactly as found, or split and row in the raw
+    arrays (``test 17``, from 0). Raise CorruptData if names.json is missing or cut short.
+    """
+    path = prepared / "names.json"
+    try:
+        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptData(f"{path} cannot be read ({error}); run 'dvc repro prepare'") from error
+    return names

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,8 @@ def read_digits(source: Path, download: bool) -> Raw:
 
     digits = load_digits()
     images = np.floor(digits.images * (255.0 / 16.0) + 0.5).astype(np.uint8)
-    return from_arrays(DIGITS, {"train": (images, digits.target)})
+    raw = from_arrays(DIGITS, {"train": (images, digits.target)})
+    return replace(raw, origins={"train": "from scikit-learn, without official splits"})
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
+from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, SplitName
 from fkt.raw.source import Pixels, Raw, decode_file
 
@@ -29,7 +31,6 @@ _PART_NAMES: dict[SplitName, tuple[str, ...]] = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-_EXAMPLES = 10
 
 
 def read_folder(source: Path, download: bool) -> Raw:
@@ -51,7 +52,11 @@ def read_folder(source: Path, download: bool) -> Raw:
     for found in parts.values():
         if len(found) > 1:
             raise CorruptData(f"{' and '.join(map(str, found))} are two names of the same part; keep one of them")
-    return _read_classes(source, parts, FOLDER_LAYOUT)
+    raw = _read_classes(source, parts, FOLDER_LAYOUT)
+    if parts["train"] == [source]:
+        return raw
+    others = [folder.name for folder in folders if [folder] not in parts.values()]
+    return replace(raw, notes=raw.notes | {"ignored_folders": others})
 
 
 def read_intel(source: Path, download: bool) -> Raw:
@@ -91,7 +96,11 @@ def read_imagenet100(source: Path, download: bool) -> Raw:
 
 
 def from_files(
-    root: Path, classes: Sequence[str], files: Sequence[tuple[SplitName, int, Path]], notes: dict[str, Any]
+    root: Path,
+    classes: Sequence[str],
+    files: Sequence[tuple[SplitName, int, Path]],
+    origins: Mapping[str, str],
+    notes: dict[str, Any],
 ) -> Raw:
     """Build a Raw of image files: (part, label, path) of each."""
 
@@ -104,14 +113,19 @@ def from_files(
         labels=np.array([label for _, label, _ in files], dtype=np.int64),
         parts=np.array([part for part, _, _ in files]),
         load=load,
+        origins=origins,
         notes=notes,
     )
 
 
 def ignored_note(root: Path, ignored: Sequence[Path], why: str) -> dict[str, Any]:
-    """Return the note on ignored files: their number, the first of them, and the reason."""
-    examples = [path.relative_to(root).as_posix() for path in ignored[:_EXAMPLES]]
-    return {"ignored_files": {"count": len(ignored), "examples": examples, "why": why}} if ignored else {}
+    """Return the note on ignored files: the reason, and by extension their number and the first of them."""
+    kinds: dict[str, tuple[int, str]] = {}
+    for path in ignored:
+        kind = "hidden" if _hidden(path.name) else path.suffix.lower() or "without extension"
+        count, first = kinds.get(kind, (0, path.relative_to(root).as_posix()))
+        kinds[kind] = (count + 1, first)
+    return {"ignored_files": {"count": len(ignored), "kinds": kinds, "why": why}} if ignored else {}
 
 
 def visible_folders(folder: Path) -> list[Path]:
@@ -159,6 +173,11 @@ def _read_classes(
         seen = f"one class folder ('{train[0]}')" if train else "no class folders"
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if train else ""
         raise DatasetNotFound(f"{parts['train'][0]} contains {seen}, at least two are needed{hint}. Expected: {layout}")
+    if odd := [one_line(name) for name in train if one_line(name) != name]:
+        raise CorruptData(
+            f"class folders with control characters or bytes that are not UTF-8 in their names: {', '.join(odd)}; "
+            f"rename them in {parts['train'][0]}"
+        )
     for part, names in found.items():
         loose = [folder for folder in parts[part] if any(_is_image(path) for path in folder.iterdir())]
         if loose and not names:  # otherwise this part would be cut from the training images
@@ -188,8 +207,12 @@ def _read_classes(
             f"no images in {', '.join(empty)}; every folder there is a class: add images "
             f"({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
         )
-    notes = ignored_note(root, ignored, "not an image, or not in a class folder")
-    return from_files(root, [only[name] if only else name for name in train], files, notes)
+    origins: dict[str, str] = {}
+    for part, folders in parts.items():
+        inside = ", ".join(folder.relative_to(root).as_posix() for folder in folders)
+        origins[part] = "from the class folders" if inside == "." else f"from the folder {inside}"
+    notes = ignored_note(root, ignored, "not an image format that is read, or not in a class folder")
+    return from_files(root, [only[name] if only else name for name in train], files, origins, notes)
 
 
 def _check_not_parts(source: Path, folders: Sequence[Path]) -> None:

@@ -43,8 +43,11 @@ def read_aptos(source: Path, download: bool) -> Raw:
     def load(index: int, channels: int) -> Pixels:
         return decode_fundus(files[index][2], channels)
 
-    raw = from_files(source, GRADES, files, ignored_note(source, others, f"not listed in {table.name}"))
-    return replace(raw, load=load)
+    origins = {"train": f"from {table.name}; the grades of the competition's test images are not public"}
+    notes = ignored_note(source, others, f"not listed in {table.name}")
+    notes["cropped"] = "the black border around the eye"
+    raw = from_files(source, GRADES, files, origins, notes)
+    return replace(raw, load=load, uncropped=raw.load)
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""The notes of a preparation: what meta.json records about a source, and what is printed about it."""
+"""The notes of a preparation: what meta.json records about a source, what is printed about it, and the data card."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,17 +6,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.core.errors import CorruptData
+from fkt.core.errors import CorruptData, plural
+from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, Meta
+from fkt.params import Prepare
+from fkt.raw.source import Raw
 from fkt.raw.splits import DROPPED, Ints, conflicts
 
 SHOWN = 20
 """The number of files that an error or a printed note lists; meta.json has all of them."""
+KINDS = 6
+"""The number of extensions of ignored files that are listed."""
+FINDINGS = (
+    "limit", "cropped images", "enlarged images", "color removed", "ignored files", "ignored folders",
+    "unreadable files", "identical images", "copies across splits", "conflicting labels", "masks",
+    "classes without images",
+)  # fmt: skip
+"""What a preparation looks for, in the order of the data card."""
+PART_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
-    """Return the first SHOWN lines, and a line with the number of the others."""
-    return [*lines[:SHOWN], *([f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])]
+    """Return the first SHOWN lines, and a line with the number of the others. File names are made printable."""
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return [*map(one_line, lines[:SHOWN]), *more]
 
 
 def files_error(title: str, reasons: Mapping[str, str], total: int, remedy: str) -> CorruptData:
@@ -36,10 +49,14 @@ def unreadable_note(failures: Mapping[str, str], total: int, on_corrupt: str) ->
 def duplicate_notes(
     names: Sequence[str], labels: Ints, groups: Ints, final: NDArray[np.str_], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the notes on identical images: their number, the dropped ones, and those with different labels."""
+    """Return the notes on identical images: their number, the dropped ones, and those with different labels.
+
+    A group has images in several splits of the source if and only if some of them are dropped.
+    """
     sizes = np.bincount(groups)
     if sizes.max() == 1:
         return {}
+    across, mixed = set(groups[final == DROPPED].tolist()), conflicts(groups, labels)
     return {
         "duplicates": {
             "groups": int((sizes > 1).sum()),
@@ -47,44 +64,121 @@ def duplicate_notes(
             "dropped": [names[position] for position in np.flatnonzero(final == DROPPED).tolist()],
         },
         "conflicting_labels": [
-            {names[position]: classes[labels[position]] for position in group.tolist()}
-            for group in conflicts(groups, labels)
+            {names[position]: classes[labels[position]] for position in group.tolist()} for group in mixed
         ],
+        "conflicts_across_splits": sum(groups[group[0]] in across for group in mixed),
+    }
+
+
+def split_notes(parts: NDArray[np.str_], final: NDArray[np.str_], raw: Raw, params: Prepare) -> dict[str, Any]:
+    """Return the notes on where the images of each split come from; parts, final: (N,), see fkt.raw.splits."""
+    origins = dict(raw.origins)
+    for part, fraction in (("val", params.val_fraction), ("test", params.test_fraction)):
+        if (parts[final == part] != part).any():
+            share = f"{100 * fraction:g} % of the training images of each class"
+            origins[part] = f"{share}, drawn at random (prepare.{part}_fraction)"
+    limit = {} if params.limit_per_class is None else {"per_class": params.limit_per_class, "images": len(raw)}
+    return {"source": {part: int((parts == part).sum()) for part in SPLITS}, "origins": origins, "limit": limit}
+
+
+def pixel_notes(sizes: Ints, color: NDArray[np.bool_], size: int) -> dict[str, Any]:
+    """Return the notes on the raw images of the prepared ones; sizes: (N, 2) heights and widths, color: (N,)."""
+    shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
+    return {
+        "raw_pixels": {
+            "shorter_side": [int(shorter.min()), int(shorter.max())],
+            "longer_side": [int(longer.min()), int(longer.max())],
+            "enlarged": int((shorter < size).sum()),
+            "cut_above_quarter": int((4 * shorter < 3 * longer).sum()),
+            "color": int(color.sum()),
+        }
     }
 
 
 def class_table(meta: Meta) -> str:
     """Return one line per class with its number of images in train, val and test, and a line of sums."""
     rows: list[list[str]] = [["class", *SPLITS]]
-    rows += [[name, *(str(meta.counts[part][label]) for part in SPLITS)] for label, name in enumerate(meta.classes)]
+    rows += [
+        [one_line(name), *(str(meta.counts[part][label]) for part in SPLITS)] for label, name in enumerate(meta.classes)
+    ]
     rows.append(["all", *(str(sum(meta.counts[part])) for part in SPLITS)])
     width = max(len(name) for name, *_ in rows)
     return "\n".join(name.ljust(width) + "".join(cell.rjust(8) for cell in cells) for name, *cells in rows)
 
 
-def printed_notes(meta: Meta) -> list[str]:
-    """Return the notes of meta.json as lines of text. Long lists of files are shortened."""
-    notes, lines = meta.notes, []
-    if ignored := notes.get("ignored_files"):
-        lines.append(f"ignored files: {ignored['count']} ({ignored['why']}), for example {ignored['examples'][0]}")
-    if "skipped" in notes:
-        lines += _listed("unreadable files, left out", notes["skipped"])
-    if found := notes.get("duplicates"):
-        lines.append(f"identical images: {found['images']} in {found['groups']} groups")
-        if found["dropped"]:
-            lines += _listed("dropped, because they are copies of validation or test images", found["dropped"])
-    if conflicting := notes.get("conflicting_labels"):
-        groups = [", ".join(f"{name} ({label})" for name, label in group.items()) for group in conflicting]
-        lines += _listed("groups of identical images with different labels, each kept in one split", groups)
-    if masks := notes.get("masks"):
-        empty = f", {masks['empty']} of them empty: these crops are not drawn again" if masks["empty"] else ""
-        lines.append(f"masks of training images ({masks['kind']}): {masks['images']}{empty}")
+def data_card(meta: Meta) -> list[tuple[str, str]]:
+    """Return what there is to know about a prepared dataset as (title, text), in the order in which to show it."""
+    notes, total, size = meta.notes, sum(map(sum, meta.counts.values())), meta.image_size
+    rows = [("Dataset", f"{meta.dataset}: {plural(total, 'image')}, {plural(meta.num_classes, 'class', 'classes')}")]
     for part in SPLITS:
-        absent = [name for name, count in zip(meta.classes, meta.counts[part], strict=True) if count == 0]
-        if absent:
-            lines.append(f"no images in {part}: {', '.join(absent)}")
+        count, found = sum(meta.counts[part]), notes.get("source", {}).get(part, 0)
+        share = f"{count:,} of {found:,}" if found > count else f"{count:,}"
+        rows.append((f"{PART_NAMES[part]} images", f"{share}, {notes.get('origins', {}).get(part, 'unknown origin')}"))
+    if raw := notes.get("raw_pixels"):
+        sides = ", ".join(f"{name} side {_span(*raw[f'{name}_side'])}" for name in ("shorter", "longer"))
+        without = f" without {notes['cropped']}" if "cropped" in notes else ""
+        rows.append(("Raw pixels", f"{sides}{without}; color in {raw['color']:,} of {plural(total, 'image')}"))
+    color = "grayscale" if meta.channels == 1 else "RGB"
+    how = f"the shorter side was resized to {size}, then the center was cut out"
+    rows.append(("Prepared pixels", f"{size} x {size}, {color}; {how}"))
+    found = findings(meta)
+    for title in FINDINGS:
+        text, items = found.get(title, ("none", []))
+        few = [*map(one_line, items[:3]), *["..."] * (len(items) > 3)]
+        rows.append((title.capitalize(), "; ".join([text, *few])))
+    return rows
+
+
+def printed_notes(meta: Meta) -> list[str]:
+    """Return the findings of a preparation as lines of text. Long lists of files are shortened."""
+    lines = []
+    for title, (text, items) in findings(meta).items():
+        lines += [f"{title}: {text}", *(f"  {item}" for item in shortened(items))]
     return lines
 
 
-def _listed(what: str, items: Sequence[str]) -> list[str]:
-    return [f"{what}: {len(items)}", *(f"  {line}" for line in shortened(items))]
+def findings(meta: Meta) -> dict[str, tuple[str, list[str]]]:
+    """Return what a preparation found: title -> text, and the names of the files. See FINDINGS for the titles."""
+    notes, found = meta.notes, dict[str, tuple[str, list[str]]]()
+    total = sum(map(sum, meta.counts.values()))
+    if limit := notes.get("limit"):
+        each = f"at most {limit['per_class']:,} of each class and split"
+        found["limit"] = f"{each}, drawn at random; the source has {plural(limit['images'], 'image')}", []
+    raw = notes.get("raw_pixels", {})
+    if raw.get("cut_above_quarter"):
+        share = f"{raw['cut_above_quarter']:,} of {total:,} lost more than a quarter of their area"
+        found["cropped images"] = f"{share}, because only the center square is kept", []
+    if raw.get("enlarged"):
+        found["enlarged images"] = f"{raw['enlarged']:,} of {total:,}: a side is under {meta.image_size} pixels", []
+    if raw.get("color") and meta.channels == 1:
+        found["color removed"] = f"from {raw['color']:,} of {plural(total, 'image')} (prepare.channels: 1)", []
+    if ignored := notes.get("ignored_files"):
+        kinds = sorted((-count, f"{count:,} {kind} ({path})") for kind, (count, path) in ignored["kinds"].items())
+        listed = ", ".join(one_line(text) for _, text in kinds[:KINDS])
+        listed += f", and {plural(len(kinds) - KINDS, 'other extension')}" if len(kinds) > KINDS else ""
+        found["ignored files"] = f"{ignored['count']:,} ({ignored['why']}): {listed}", []
+    if folders := notes.get("ignored_folders"):
+        found["ignored folders"] = f"{len(folders):,}", folders
+    if skipped := notes.get("skipped"):
+        found["unreadable files"] = f"{len(skipped):,} left out", skipped
+    if same := notes.get("duplicates"):
+        found["identical images"] = f"{same['images']:,} in {plural(same['groups'], 'group')}, each in one split", []
+        if dropped := same["dropped"]:
+            why = "left out, because a copy is in the test or validation set of the source"
+            found["copies across splits"] = f"{len(dropped):,} {why}", dropped
+    if mixed := notes.get("conflicting_labels"):
+        across = notes["conflicts_across_splits"]
+        text = f"{plural(len(mixed), 'group')} of identical images, {across:,} of them across splits of the source"
+        pairs = [", ".join(f"{name} ({label})" for name, label in group.items()) for group in mixed]
+        found["conflicting labels"] = text, pairs
+    if masks := notes.get("masks"):
+        empty = f", {masks['empty']:,} of them empty: these crops are not drawn again" if masks["empty"] else ""
+        found["masks"] = f"{masks['kind']}, of {plural(masks['images'], 'training image')}{empty}", []
+    counts = [(name, part, meta.counts[part][label]) for part in SPLITS for label, name in enumerate(meta.classes)]
+    if absent := [f"{name} ({part})" for name, part, count in counts if count == 0]:
+        found["classes without images"] = f"{len(absent):,}", absent
+    return found
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

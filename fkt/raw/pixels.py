@@ -5,12 +5,14 @@ import math
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fkt.core.hardware import requested_workers, usable_cores
-from fkt.raw.source import Pixels, Raw, Unreadable, fit_square
+from fkt.raw.source import Pixels, Raw, Unreadable, as_channels, fit_square, has_color
 from fkt.raw.splits import Ints
 
 STD_FLOOR = 1.0 / 255.0
@@ -60,6 +62,21 @@ def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], d
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return digests, failures
+
+
+def surveyed(raw: Raw) -> tuple[Raw, Ints, NDArray[np.bool_]]:
+    """Return the same images, and two arrays that are filled when an image is loaded.
+
+    These are its height and width (N, 2), and whether it has color (N,).
+    """
+    sizes, color = np.zeros((len(raw), 2), dtype=np.int64), np.zeros(len(raw), dtype=np.bool_)
+
+    def load(position: int, channels: int) -> Pixels:
+        image = raw.load(position, 3)
+        sizes[position], color[position] = image.shape[:2], has_color(image)
+        return image if channels == 3 else as_channels(image, channels)
+
+    return replace(raw, load=load), sizes, color
 
 
 def chunks(images: Pixels, count: int, bytes_each: int = 1) -> Iterator[slice]:

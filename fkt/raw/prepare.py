@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fkt.core.errors import CorruptData, UserError
-from fkt.core.files import file_digest
+from fkt.core.files import file_digest, write_json
 from fkt.data.meta import SPLITS, Meta, write_meta
+from fkt.data.originals import FILE, LONGEST_SIDE, examples
 from fkt.params import Prepare
 from fkt.raw.datasets import read_raw, source_folder
 from fkt.raw.masks import fill_masks
-from fkt.raw.notes import duplicate_notes, unreadable_note
-from fkt.raw.pixels import chunks, decode_into, mean_and_std
-from fkt.raw.source import Pixels, Raw
+from fkt.raw.notes import duplicate_notes, pixel_notes, split_notes, unreadable_note
+from fkt.raw.pixels import chunks, decode_into, mean_and_std, surveyed
+from fkt.raw.source import Pixels, Raw, has_color, shrunk
 from fkt.raw.splits import DROPPED, Ints, duplicate_groups, limited, partition
 
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
@@ -45,7 +47,7 @@ def prepare(dataset: str, params: Prepare, target: Path) -> Meta:
 
 def _check_replaceable(target: Path) -> None:
     """Refuse to delete files that no earlier preparation has written, above all raw images."""
-    ours = {"images.npy", "labels.npy", "masks.npy", "meta.json", *(f"{part}.npy" for part in SPLITS)}
+    ours = {f"{name}.npy" for name in ("images", "labels", "masks", *SPLITS)} | {"names.json", "meta.json", FILE}
     if foreign := sorted(path.name for path in target.glob("*") if path.name not in ours):
         raise UserError(
             f"{target} is the folder of the prepared arrays and would be replaced, but it contains "
@@ -59,7 +61,8 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
     if params.limit_per_class is not None:
         positions = limited(raw.labels, raw.parts, params.limit_per_class, params.split_seed)
     images = _new_array(folder / "images.npy", (len(positions), params.image_size, params.image_size, params.channels))
-    digests, failures = decode_into(images, raw, positions)
+    watched, sizes, color = surveyed(raw)
+    digests, failures = decode_into(images, watched, positions)
     names = [raw.names[position] for position in positions.tolist()]
     reasons = {names[row]: reason for row, reason in failures.items()}
     notes = raw.notes | unreadable_note(reasons, len(names), params.on_corrupt)
@@ -71,17 +74,22 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
     groups = duplicate_groups([digests[row] for row in good.tolist()])
     final = partition(labels, groups, parts, params, raw.classes)
     notes |= duplicate_notes([names[row] for row in good.tolist()], labels, groups, final, raw.classes)
-    notes["source"] = {part: int((parts == part).sum()) for part in SPLITS}
+    notes |= split_notes(parts, final, raw, params)
 
     stay = final != DROPPED
+    kept = positions[good[stay]]
+    notes |= pixel_notes(sizes[kept], color[kept], params.image_size)
     images = _compacted(folder, images, good[stay])
+    train = np.flatnonzero(final[stay] == "train")
+    shown = train[examples(labels[stay][train])]
+    _save_originals(folder, raw, dict(zip(shown.tolist(), kept[shown].tolist(), strict=True)), params)
     if params.masks != "none":
-        train = np.flatnonzero(final[stay] == "train")
         masks = _new_array(folder / "masks.npy", (len(train), params.image_size, params.image_size))
-        files = (raw, positions[good[stay]][train], source_folder(dataset, params.source))
+        files = (raw, kept[train], source_folder(dataset, params.source))
         notes |= fill_masks(masks, images, train, files if params.masks == "files" else None)
         masks.flush()
     images.flush()
+    write_json(folder / "names.json", [raw.names[position] for position in kept.tolist()])
     return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, notes)
 
 
@@ -107,6 +115,19 @@ def _compacted(folder: Path, images: Mapped, keep: Ints) -> Mapped:
     return kept
 
 
+def _save_originals(folder: Path, raw: Raw, positions: Mapping[int, int], params: Prepare) -> None:
+    """Write the originals of which preparation removed pixels or color; positions: row of images.npy -> raw image."""
+    changed = {}
+    for row, position in positions.items():
+        original = (raw.uncropped or raw.load)(position, 3)
+        height, width = original.shape[:2]
+        same = height == width <= params.image_size and raw.uncropped is None
+        if not same or (params.channels == 1 and has_color(original)):
+            changed[str(row)] = shrunk(original, LONGEST_SIDE)
+    if changed:
+        np.savez(folder / FILE, allow_pickle=False, **changed)
+
+
 def _write(
     folder: Path,
     dataset: str,
@@ -129,7 +150,7 @@ def _write(
         counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
         mean=mean,
         std=std,
-        checksums={path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
+        checksums={path.name: file_digest(path) for path in sorted(folder.iterdir())},
         notes=notes,
     )
     write_meta(folder, meta)

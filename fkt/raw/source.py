@@ -34,15 +34,19 @@ class Raw:
     classes: list[str]
     """Class names. A label is a position in this list."""
     names: Sequence[str]
-    """(N,) names of the images in reports: a path relative to the source, or part and number."""
+    """(N,) names of the images: the path relative to the source, or part and row (from 0) in the raw arrays."""
     labels: NDArray[np.int64]
     """(N,)."""
     parts: NDArray[np.str_]
     """(N,) the part of the source that an image belongs to: train, val or test."""
+    origins: Mapping[str, str]
+    """Where the images of each part come from: ``from the folder train``."""
     load: Callable[[int, int], Pixels]
     """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Findings of the reader, for meta.json."""
+    uncropped: Callable[[int, int], Pixels] | None = None
+    """The same as ``load``, but before any cropping by the reader. None: the reader does not crop."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -50,8 +54,9 @@ class Raw:
 
 
 def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels, NDArray[Any]]]) -> Raw:
-    """Build a Raw from one (images, labels) pair for each part; images: (N, H, W) or (N, H, W, 3) uint8."""
+    """Build a Raw from one (images, labels) pair for each official part; images: (N, H, W) or (N, H, W, 3) uint8."""
     where = [(images, position) for images, _ in arrays.values() for position in range(len(images))]
+    names = [f"{part if len(arrays) > 1 else 'row'} {row}" for part in arrays for row in range(len(arrays[part][0]))]
 
     def load(index: int, channels: int) -> Pixels:
         images, position = where[index]
@@ -59,10 +64,11 @@ def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels,
 
     return Raw(
         classes=[str(name) for name in classes],
-        names=[f"{part}/{position}" for part, (images, _) in arrays.items() for position in range(len(images))],
+        names=names,
         labels=np.concatenate([np.asarray(labels, dtype=np.int64) for _, labels in arrays.values()]),
         parts=np.repeat(list(arrays), [len(images) for images, _ in arrays.values()]),
         load=load,
+        origins={part: f"from the official {part} split" for part in arrays},
     )
 
 
@@ -147,3 +153,20 @@ def _center(image: Pixels, limit: int) -> Pixels:
     """Cut out the center, at most ``limit`` pixels high and wide."""
     top, left = (max(0, (side - limit) // 2) for side in image.shape[:2])
     return np.ascontiguousarray(image[top : top + limit, left : left + limit])
+
+
+def shrunk(image: Pixels, longest: int) -> Pixels:
+    """Resize an image (H, W, C) whose longer side is above ``longest`` to that length. Averages over areas."""
+    scale = longest / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    import cv2
+
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1).astype(np.uint8)
+
+
+def has_color(image: Pixels) -> bool:
+    """Return whether any pixel of an RGB image (H, W, 3) is not gray."""
+    few = image[::16, ::16]  # most images with color have it here
+    return bool((few != few[:, :, :1]).any() or (image != image[:, :, :1]).any())

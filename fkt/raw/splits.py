@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fkt.core.errors import CorruptData, ParamsError
+from fkt.core.errors import CorruptData, ParamsError, plural
 from fkt.data.keys import key_seed
 from fkt.params import Prepare
 
@@ -45,9 +45,9 @@ def partition(
             members = train[labels[train] == label]
             remedy = "lower the fraction" if cut[label] else "raise the fraction or prepare.limit_per_class"
             problems.append(
-                f'prepare.{part}_fraction: {fraction} of the {len(members)} images of class "{classes[label]}" '
-                f"({len(np.unique(groups[members]))} of them distinct) leaves {left[label]} for train and {cut[label]} "
-                f"for {part}, but both need at least 1; add images of that class, or {remedy}"
+                f"prepare.{part}_fraction: {fraction} of the {plural(len(members), 'image')} of class "
+                f'"{classes[label]}" ({len(np.unique(groups[members]))} of them distinct) leaves {left[label]} for '
+                f"train and {cut[label]} for {part}, but both need at least 1; add images of that class, or {remedy}"
             )
         if problems:
             raise ParamsError("\n       ".join(problems))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fkt.core.arms import PRETRAINED, STUDENT, UNTRAINED
 from fkt.core.errors import UserError
 from fkt.core.runs import FIGURES, Run, maps_path, prepared_path, transfer_path
+from fkt.data.meta import Meta, load_meta, load_names
 from fkt.params import Params
 
 
@@ -100,8 +101,10 @@ class Maps:
 class Results:
     """All that the report reads."""
 
-    meta: dict[str, Any]
-    """meta.json of the prepared data; see fkt.data.store.Meta."""
+    meta: Meta
+    """The facts about the prepared data."""
+    names: list[str]
+    """Names of all prepared images, by ids; see fkt.data.meta.load_names."""
     arms: list[Arm]
     maps: list[Maps]
     pretrained: list[dict[str, Any]]
@@ -112,8 +115,6 @@ class Results:
     """For each seed, the cost of its pretraining; empty without the mode ``pretrained``."""
     clusters: list[dict[str, Any]]
     """For each seed, the teacher and its clusters; empty without the arm ``distilled``."""
-    files: Sequence[str]
-    """Name of each image of the prepared data."""
     sheet: str | None
     """The picture of augmented views as a data URI; None if there is none."""
     transfers: dict[str, list[dict[str, Any]]]
@@ -126,13 +127,13 @@ def read_results(params: Params) -> Results:
     pretrained = [Run(dataset, PRETRAINED, seed) for seed in seeds] if PRETRAINED in params.modes else []
     students = [Run(dataset, STUDENT, seed) for seed in seeds] if "distilled" in params.modes else []
     return Results(
-        meta=_read_json(prepared_path(dataset) / "meta.json", "prepare"),
+        meta=load_meta(prepared_path(dataset)),
+        names=load_names(prepared_path(dataset)),
         arms=read_arms(dataset, params.arms, seeds),
         maps=[read_maps(mode) for mode in ([PRETRAINED] if pretrained else []) + params.arms],
         pretrained=[_read_json(run.results, f"evaluate@{PRETRAINED}") for run in pretrained],
         untrained=[_read_json(Run(dataset, UNTRAINED, seed).results, "evaluate-untrained") for seed in seeds],
         pretraining=[_read_cost(run) for run in pretrained],
-        files=[f"image {n}" for n in range(10**6)],
         sheet=_read_picture(FIGURES / "views.png"),
         clusters=[_read_json(run.log / "clusters.json", _trainer(run)) for run in students],
         transfers={
@@ -215,7 +216,7 @@ def _read_json(path: Path, stage: str) -> dict[str, Any]:
 
 
 def _read_picture(path: Path) -> str | None:
-    """Read a PNG file as a data URI. It is no dependency of the report: it may be of another day, or missing."""
+    """Read a PNG file as a data URI; None if there is none."""
     if not path.is_file():
         return None
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fkt.core.arms import PALETTE
-from fkt.data.meta import SPLITS
+from fkt.data.meta import SPLITS, Meta
 from fkt.params import Params
 from fkt.params.presets import flat, preset_values, shown
+from fkt.raw.notes import data_card, findings
 from fkt.report.arms import Arm, Results
 from fkt.report.charts import axis, curve_panels, difference_axis
 from fkt.report.gallery import make_gallery
@@ -47,6 +48,11 @@ COLUMNS = {
     "quadratic_kappa": "Quadratic kappa",
 }
 CLASS_SCORES = {"recall": "Recall", "precision": "Precision", "f1": "F1", "auroc": "AUROC"}
+SUSPECT = (
+    "conflicting labels", "copies across splits", "unreadable files", "ignored folders", "cropped images",
+    "classes without images",
+)  # fmt: skip
+"""What may be wrong with the data; see ``fkt.raw.notes.findings``."""
 PACKAGES = ("torch", "torchvision", "albumentations", "dvc")
 State = Literal["good", "warn", "bad", "note"]
 
@@ -80,10 +86,10 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"points": _points, "thousands": "{:,.0f}".format, "code": _code}
-    arms, classes, decisions = results.arms, results.meta["classes"], shared["decisions"]
+    arms, classes, decisions = results.arms, results.meta.classes, shared["decisions"]
     comparisons = [*(decision.comparison for decision in decisions), *others]
     points = difference_axis(comparisons, params.report.margin) if comparisons else None
-    gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in comparisons], results.files)
+    gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in comparisons], results.names)
     best = chosen_arm(decisions) or max(arms, key=lambda arm: float(np.mean(arm.kept_val_accuracy))).mode
     known = [key for key in COLUMNS if key != "quadratic_kappa" or params.prepare.ordered]
     known = [key for key in known if any(score(arm.results, key) for arm in arms)]
@@ -118,9 +124,9 @@ def render(
         "panels": curve_panels(tables["curves"]),
         "sheet": results.sheet,
         "counts": [
-            (name, *(results.meta["counts"][split][number] for split in SPLITS)) for number, name in enumerate(classes)
+            (name, *(results.meta.counts[split][number] for split in SPLITS)) for number, name in enumerate(classes)
         ],
-        "card": [],
+        "card": data_card(results.meta),
         "published": PUBLISHED.get(params.dataset, []),
         "source": SOURCE,
         "duration": duration(_total_seconds(results)),
@@ -136,7 +142,7 @@ def checks(
     params: Params, results: Results, signs: Mapping[str, Sequence[str]], shared: Mapping[str, Any]
 ) -> list[Check]:
     """Return what a reader should know before believing the verdict, the worst first."""
-    notes, counts, seeds = results.meta.get("notes", {}), results.meta["counts"], len(params.seeds)
+    counts, seeds = results.meta.counts, len(params.seeds)
     failed = [sentence for found in signs.values() for sentence in found]
     found = [Check("bad", "A training failed", f"{sentence}.") for sentence in failed]
     if not failed:
@@ -162,21 +168,20 @@ def checks(
     else:
         found.append(Check("good", "Equal budgets", f"All arms spent the same ({params.budget.unit})."))
     found.append(_tuning(shared["tuned"]))
-    found += _data_checks(notes)
+    found += _data_checks(results.meta)
     if (least := min(counts["test"])) < FEW_TEST:
-        name = results.meta["classes"][counts["test"].index(least)]
+        name = results.meta.classes[counts["test"].index(least)]
         found.append(
             Check("warn", "Few test images", f"{name} has only {_count(least, 'test image')}: its scores say little.")
         )
-    if not notes.get("groups"):
-        found.append(
-            Check(
-                "note",
-                "Not checked: groups",
-                "fkt does not know which images belong together (one patient, one scene, one series). If such images "
-                "are in both training and test, all scores are too high.",
-            )
+    found.append(
+        Check(
+            "note",
+            "Not checked: groups",
+            "fkt does not know which images belong together (one patient, one scene, one series). If such images "
+            "are in both training and test, all scores are too high.",
         )
+    )
     order: dict[State, int] = {"bad": 0, "warn": 1, "good": 2, "note": 3}
     return sorted(found, key=lambda check: order[check.state])
 
@@ -195,18 +200,10 @@ def _tuning(tuned: Mapping[str, int | None]) -> Check:
     )
 
 
-def _data_checks(notes: Mapping[str, Any]) -> list[Check]:
-    found = []
-    if conflicting := notes.get("conflicting_labels"):
-        text = f"{_count(len(conflicting), 'group')} of identical images with different labels; see the data card."
-        found.append(Check("warn", "Conflicting labels", text))
-    if skipped := notes.get("skipped"):
-        text = f"{_count(len(skipped), 'image file')} cannot be read and were left out; see the data card."
-        found.append(Check("warn", "Unreadable files", text))
-    duplicates = notes.get("duplicates")
-    text = f"{duplicates['images']:,} in {duplicates['groups']:,} groups, none" if duplicates else "None"
-    found.append(Check("good", "Identical images", f"{text} in two splits."))
-    return found
+def _data_checks(meta: Meta) -> list[Check]:
+    found = findings(meta)
+    checks = [Check("warn", title.capitalize(), f"{found[title][0]}.") for title in SUSPECT if title in found]
+    return checks or [Check("good", "Clean data", "Every image is read, and no image is in two splits or two classes.")]
 
 
 def per_class(rows: pd.DataFrame, modes: Sequence[str], best: str) -> dict[str, list[tuple[str, int, list[Any]]]]:

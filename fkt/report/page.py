@@ -85,7 +85,7 @@ def shared_content(
 
     signs: for each arm, signs that its training failed; see checks.py.
     """
-    arms, counts = results.arms, results.meta["counts"]
+    arms, counts = results.arms, results.meta.counts
     images = {split: sum(counts[split]) for split in ("train", "val", "test")}
     num_labelled = sum(map(params.labels.count, counts["train"]))
     costs = {arm.mode: cost(arm) for arm in arms}
@@ -99,8 +99,8 @@ def shared_content(
         "title": title(params),
         "params": params.model_dump(),
         "arms": {arm.mode: NETWORKS[arm.mode].about for arm in arms},
-        "num_classes": len(results.meta["classes"]),
-        "image_size": results.meta["image_size"],
+        "num_classes": len(results.meta.classes),
+        "image_size": results.meta.image_size,
         "images": images,
         "answer": answer(decisions, others),
         "sentences": [sentence(decision, params.report) for decision in decisions],

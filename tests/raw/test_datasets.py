@@ -78,6 +78,10 @@ def test_a_folder_with_parts_keeps_them(tmp_path, names):
     raw = read_raw("folder", str(tmp_path), False)
     assert counted(raw) == {"train": [5, 5], "test": [3, 3], "val": [2, 2]}
     assert raw.classes == ["a", "b"]
+    assert raw.origins == dict(
+        zip(("train", "test", "val"), (f"from the folder {name}" for name in names), strict=True)
+    )
+    assert raw.notes["ignored_folders"] == ["unlabelled"]
 
 
 def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other_files_are_counted(tmp_path):
@@ -92,9 +96,11 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     raw = read_raw("folder", str(tmp_path / "tree"), False)
     assert raw.classes == ["a", "b"]
     assert counted(raw) == {"train": [9, 2]}
-    ignored = raw.notes["ignored_files"]
-    assert (ignored["count"], ignored["why"]) == (4, "not an image, or not in a class folder")
-    assert {"b/readme.txt", "loose.png"} <= set(ignored["examples"])
+    assert raw.notes["ignored_files"] == {
+        "count": 4,
+        "kinds": {"hidden": (2, "a/.DS_Store"), ".png": (1, "loose.png"), ".txt": (1, "b/readme.txt")},
+        "why": "not an image format that is read, or not in a class folder",
+    }
 
 
 def flat(root):
@@ -109,6 +115,10 @@ def loose_test_images(root):
 def class_of_test_only(root):
     fakes.write_folder(root, ("a", "b"), {"train": 2, "test": 2})
     fakes.write_classes(root / "test", ("c",), 1)
+
+
+def name_of_two_lines(root):
+    fakes.write_folder(root, ("a", "b\nc"), 2)
 
 
 def empty_class(root):
@@ -147,6 +157,7 @@ def empty_class(root):
             "Testing contains images but no class folders.*Expected: <source>/<class>",
         ),
         (class_of_test_only, CorruptData, "test has classes that are missing in .*train: c"),
+        (name_of_two_lines, CorruptData, r"control characters .* in their names: b\\nc; rename them"),
         (empty_class, CorruptData, "no images in .*annotations; every folder there is a class"),
     ],
 )
@@ -180,7 +191,7 @@ def test_aptos_has_the_grades_of_the_table_and_no_black_border(tmp_path):
     assert raw.load(0, 1).shape[2] == 1
     assert raw.notes["ignored_files"] == {
         "count": 1,
-        "examples": ["train_images/extra.png"],
+        "kinds": {".png": (1, "train_images/extra.png")},
         "why": "not listed in train.csv",
     }
 

@@ -98,7 +98,7 @@ def test_masks_are_written_on_request_and_change_no_other_file(raw, tmp_path):
     np.testing.assert_array_equal(masks, saliency_maps(images))
     meta = load_meta(tmp_path / "saliency")
     assert meta.checksums["masks.npy"] == hashlib.sha256(saliency["masks.npy"]).hexdigest()
-    assert "masks of training images (saliency): 16" in printed_notes(meta)
+    assert "masks: saliency, of 16 training images" in printed_notes(meta)
     prepare("folder", prepare_params(raw), tmp_path / "saliency")
     assert contents(tmp_path / "saliency") == none, "masks of an earlier preparation are removed"
 
@@ -181,7 +181,9 @@ def test_masks_that_are_missing_broken_or_of_another_size_are_named_and_empty_ma
         fakes.save(path, np.zeros_like(np.asarray(Image.open(path))))
     meta = prepare("folder", params, tmp_path / "data")
     assert meta.notes["masks"] == {"kind": "files", "images": 18, "empty": 18}
-    assert any("18, 18 of them empty: these crops are not drawn again" in line for line in printed_notes(meta))
+    assert any(
+        "18 training images, 18 of them empty: these crops are not drawn again" in line for line in printed_notes(meta)
+    )
     for label in ("a", "b"):
         (folder / "train" / label / "000.png").unlink()
         (folder / "train" / label / "001.png").write_bytes(b"")

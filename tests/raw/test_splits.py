@@ -140,7 +140,7 @@ def test_missing_parts_are_cut_from_train_and_given_parts_do_not_change():
         (  # a quarter of two images is one, half up
             [0] * 20 + [1] * 2 + [2],
             range(23),
-            r'^prepare.test_fraction: 0.25 of the 1 images of class "2" .*add images of that class, or raise[^\n]*$',
+            r'^prepare.test_fraction: 0.25 of the 1 image of class "2" .*add images of that class, or raise[^\n]*$',
         ),
         (
             [0] * 20 + [1] * 10,

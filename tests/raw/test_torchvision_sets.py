@@ -35,7 +35,7 @@ def test_cifar10_is_read_from_its_folder_or_the_parent_folder(cifar10, inner):
     images, labels = stacked(10, 2, 32, 5)
     np.testing.assert_array_equal(raw.load(100 + 7, 3), images[7])
     assert raw.labels[107] == labels[7]
-    assert raw.names[107] == "test/7"
+    assert raw.names[107] == "test 7"
 
 
 class Trap:

@@ -43,7 +43,9 @@ def fabricate(params: Params, *, num_test: int, names: list[str] = NAMES, channe
     difficulty = random.normal(size=num_test)  # the same for all modes, so that they tend to fail on the same images
     counts = {"train": [80] * len(names), "val": [20] * len(names), "test": np.bincount(labels).tolist()}
     meta = {"dataset": params.dataset, "classes": names, "image_size": SIDE, "channels": channels, "counts": counts}
+    meta |= {"mean": [0.5] * channels, "std": [0.25] * channels}
     _json(prepared_path(params.dataset) / "meta.json", meta)
+    _json(prepared_path(params.dataset) / "names.json", [f"test {row}" for row in range(1000 + num_test)])
     for seed in params.seeds:
         probes = {"knn_accuracy": 0.5, "linear_accuracy": 0.6, "knn_neighbors": 40, "weights": "none"}
         _json(Run(params.dataset, UNTRAINED, seed).results, probes)

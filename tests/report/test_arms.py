@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from fkt.core.arms import PRETRAINED, STUDENT
+from fkt.core.errors import UserError
 from fkt.core.runs import Run, maps_path, transfer_path
 from fkt.params import Params, Transfer
 from fkt.report.arms import MissingResult, read_arms, read_results
@@ -41,7 +42,7 @@ def test_a_missing_file_is_named_with_the_stage_that_makes_it(
         path.unlink()
     else:
         params = params.model_copy(update={"transfer": Transfer(datasets=["usps"])})
-    with pytest.raises(MissingResult) as caught:
+    with pytest.raises(UserError) as caught:
         read_results(params)
     assert str(path) in str(caught.value) and f"'dvc repro {stage}'" in str(caught.value)
     assert stage.split("@")[0] in STAGES

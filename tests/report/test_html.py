@@ -32,10 +32,10 @@ BROWSER = next(
 
 
 def _render(params: Params, results: Results, **changes: Any) -> str:
-    results = replace(results, meta=results.meta | changes)
-    arms, classes = results.arms, results.meta["classes"]
+    results = replace(results, meta=replace(results.meta, **changes))
+    arms, classes = results.arms, results.meta.classes
     contrasts, others = compare_arms(arms, params.report)
-    signs = {arm.mode: arm_failures(arm, results.meta["counts"]["train"]) for arm in arms}
+    signs = {arm.mode: arm_failures(arm, results.meta.counts["train"]) for arm in arms}
     failed = [mode for mode, found in signs.items() if found]
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
     tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes)}
@@ -57,10 +57,10 @@ def _text(page: str, section: str) -> str:
 
 
 def test_names_from_outside_are_text_and_never_markup(page: str, results: Results) -> None:
-    assert any("<d>" in name for name in results.meta["classes"])
+    assert any("<d>" in name for name in results.meta.classes)
     assert "<d>" not in page and "&lt;d&gt;" in page and "\\u003cd>" in page
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
-    assert data["classes"] == results.meta["classes"]
+    assert data["classes"] == results.meta.classes
 
 
 def test_nothing_is_fetched(page: str) -> None:
@@ -70,7 +70,7 @@ def test_nothing_is_fetched(page: str) -> None:
 
 
 def test_the_worst_class_is_that_of_scikit_learn(page: str, results: Results) -> None:
-    text, classes = _text(page, "classes"), results.meta["classes"]
+    text, classes = _text(page, "classes"), results.meta.classes
     mode = re.match(r".*In the arm (\w+) it is", text)
     assert mode is not None
     arm = next(arm for arm in results.arms if arm.mode == mode[1])
@@ -80,7 +80,7 @@ def test_the_worst_class_is_that_of_scikit_learn(page: str, results: Results) ->
 
 
 def test_the_pictures_are_those_that_are_most_confidently_wrong(results: Results) -> None:
-    gallery = make_gallery(results.arms, results.maps, [("functional", "supervised")], results.files)
+    gallery = make_gallery(results.arms, results.maps, [("functional", "supervised")], results.names)
     ids = results.maps[0].ids.tolist()
     for arm in results.arms:
         mean = arm.probabilities.mean(axis=0)
@@ -89,7 +89,7 @@ def test_the_pictures_are_those_that_are_most_confidently_wrong(results: Results
             for row, number in enumerate(arm.ids.tolist())
             if number in ids and mean[row].argmax() != arm.labels[row]
         ]
-        expected = [results.files[number] for _, number in sorted(wrong, reverse=True)[:8]]
+        expected = [results.names[number] for _, number in sorted(wrong, reverse=True)[:8]]
         shown = [gallery.images[position] for position in gallery.wrong[arm.mode]]
         assert [image["file"] for image in shown] == expected
         assert all(image["arms"][arm.mode]["predicted"] != image["actual"] for image in shown)
@@ -103,15 +103,15 @@ def test_what_could_be_wrong_is_said(all_params: Params, results: Results) -> No
         "conflicting_labels": [{"a.png": "x", "b.png": "y"}],
         "skipped": ["c.png: cut short"],
         "duplicates": {"groups": 2, "images": 5, "dropped": []},
+        "conflicts_across_splits": 0,
     }
     text = _text(_render(all_params, results, notes=notes), "checks")
     assert "problem Too few seeds. 2 seeds; a verdict needs at least 5." in text
-    assert "look Conflicting labels. 1 group of identical images with different labels" in text
-    assert "look Unreadable files. 1 image file cannot be read" in text
-    assert "fine Identical images. 5 in 2 groups, none in two splits." in text
+    assert "look Conflicting labels. 1 group of identical images, 0 of them across splits" in text
+    assert "look Unreadable files. 1 left out." in text
     assert text.index("problem") < text.index("look") < text.index("fine") < text.index("unknown")
     clean = _text(_render(all_params, results), "checks")
-    assert "Conflicting" not in clean and "Identical images. None in two splits." in clean
+    assert "Conflicting" not in clean and "fine Clean data." in clean
 
 
 def test_the_axis_has_round_ticks_around_all_values() -> None:

@@ -28,7 +28,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def test_maps_show_every_model_on_the_same_images(results: Results, drawn: list[Figure], tmp_path: Path) -> None:
-    maps, classes = results.maps, results.meta["classes"]
+    maps, classes = results.maps, results.meta.classes
     assert [model.mode for model in maps] == [PRETRAINED, *ARMS]
     maps_figure.draw_maps(maps, classes, 4, "digits", tmp_path / "a.png", seed=7)
     columns = 1 + len(maps)

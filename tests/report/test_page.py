@@ -204,7 +204,7 @@ def test_labels_are_counted_as_they_are_drawn(
 ) -> None:
     counts = [17, 4, 45]
     labels = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
-    meta = results.meta | {"counts": results.meta["counts"] | {"train": counts}}
+    meta = replace(results.meta, counts=results.meta.counts | {"train": counts})
     params = all_params.model_copy(update={"labels": budget})
     page = render(shared_content(params, replace(results, meta=meta), [], [], {}))
     count = len(labelled_index(labels, budget, seed=0))

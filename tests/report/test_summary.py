@@ -174,7 +174,7 @@ def test_the_plot_data_have_every_point_and_every_image(results: Results) -> Non
     functional = curves[curves["mode"] == "functional"]
     assert curves["weight_ssl"].count() == functional["weight_ssl"].count() == 2 * 20
     assert curves["grad_cosine"].count() == functional["grad_cosine"].count() == 2 * 10
-    names = results.meta["classes"]
+    names = results.meta.classes
     cells = confusion_rows(results.arms, names)
     for arm in results.arms:
         own = cells[cells["mode"] == arm.mode]

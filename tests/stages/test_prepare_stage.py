@@ -27,5 +27,6 @@ def test_the_dataset_of_params_yaml_is_prepared_and_its_classes_are_listed(tmp_p
     meta = load_meta(Path("data/digits"))
     assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 862, "val": 216, "test": 719}
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(0) == "note: enlarged images: 1,797 of 1,797: a side is under 12 pixels"
     assert [line.split() for line in lines[1:3]] == [["0", "86", "21", "71"], ["1", "87", "22", "73"]]
     assert lines[11].split() == ["all", "862", "216", "719"]
