@@ -138,7 +138,7 @@ def test_a_batch_uses_the_masks_of_its_own_images():
 
 def test_the_sheet_shows_the_chosen_crops_and_the_summary_counts_them():
     split, crops = fake_split(21, SIZE, 3), choice(0.6, count=21)
-    sheets = [draw_sheet(split, section(0.6, 0.25), one) for one in (None, crops)]
+    sheets = [draw_sheet(split, section(0.6, 0.25), {}, one) for one in (None, crops)]
     shown = [[axes.images[0].get_array().tobytes() for axes in sheet.axes] for sheet in sheets]
     assert shown[0] != shown[1]
     titles = [" ".join(sheet.texts[0].get_text().split()) for sheet in sheets]
