@@ -15,7 +15,16 @@ from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
 from fkt.report.figures import draw_accuracy, draw_confusion, draw_curves
 from fkt.report.maps_figure import draw_maps
-from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
+from fkt.report.summary import (
+    class_rows,
+    compare_arms,
+    confusion_rows,
+    cost_rows,
+    curve_rows,
+    headline,
+    summarize,
+    validation,
+)
 from fkt.report.verdict import decide
 
 
@@ -29,8 +38,10 @@ def main(params: Params) -> None:
     failed = [mode for mode, found in signs.items() if found]
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
     report = page.render(params, results, decisions, others, list(itertools.chain.from_iterable(signs.values())))
-    for name, numbers in (("validation", validation(arms)), ("summary", summarize(results, [*contrasts, *others]))):
-        write_text(METRICS / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
+    numbers = {"validation": validation(arms), "test": headline(arms, params.report.metric, contrasts)}
+    numbers["summary"] = summarize(results, [*contrasts, *others])
+    for name, content in numbers.items():
+        write_text(METRICS / f"{name}.json", json.dumps(content, indent=2) + "\n")
     write_text(METRICS / "report.md", report.text)
 
     curves, confusion = curve_rows(arms), confusion_rows(arms, classes)
