@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fkt.params import load_params
 from tests.conftest import ROOT, Project
@@ -66,6 +68,15 @@ def test_lambda_trains_the_joint_runs_alone_and_going_back_trains_nothing(finish
     back = ran(finished.dvc("exp", "run", "-S", f"lambda={LAMBDA}").stdout)
     assert back <= {"report"}
     assert finished.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_model_is_brought_by_its_name_and_classifies_an_image(finished: Project, tmp_path: Path) -> None:
+    finished.run("git", "tag", "--annotate", "functional@v1.0.0", "--message", "DVC finds no other tags")
+    model, image = str(tmp_path / "model"), tmp_path / "image.png"
+    Image.new("L", (8, 8)).save(image)
+    finished.dvc("artifacts", "get", str(finished.root), "functional", "-o", model)
+    assert f"{image}: " in finished.python("fkt", "predict", model, str(image)).stdout
+    finished.run("git", "tag", "--delete", "functional@v1.0.0")
 
 
 def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) -> None:
