@@ -14,7 +14,16 @@ from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
 from fkt.report.maps_figure import draw_maps
 from fkt.report.predictions import prediction_rows
-from fkt.report.summary import class_rows, compare_arms, confusion_rows, cost_rows, curve_rows, summarize, validation
+from fkt.report.summary import (
+    class_rows,
+    compare_arms,
+    confusion_rows,
+    cost_rows,
+    curve_rows,
+    headline,
+    summarize,
+    validation,
+)
 from fkt.report.verdict import decide
 
 
@@ -29,8 +38,10 @@ def main(params: Params) -> None:
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
     shared = page.shared_content(params, results, decisions, others, signs)
     text = page.render(shared)
-    for name, numbers in (("validation", validation(arms)), ("summary", summarize(results, [*contrasts, *others]))):
-        write_text(METRICS / f"{name}.json", json.dumps(numbers, indent=2) + "\n")
+    numbers = {"validation": validation(arms), "test": headline(arms, params.report.metric, contrasts)}
+    numbers["summary"] = summarize(results, [*contrasts, *others])
+    for name, content in numbers.items():
+        write_text(METRICS / f"{name}.json", json.dumps(content, indent=2) + "\n")
     write_text(METRICS / "report.md", text.text)
 
     tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes), "costs": cost_rows(results)}

@@ -123,6 +123,7 @@ def make_project(root: Path) -> Project:
     (root / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     made = Project(root)
     made.run("git", "init", "--quiet", "--initial-branch", "main")
     made.commit("start")

@@ -17,10 +17,9 @@ MARKED = re.compile(r"(?<=<!-- arms -->\n).*?(?=<!-- /arms -->)", flags=re.DOTAL
 
 def with_palette(template: str) -> str:
     """The text of a plot template with the names and the colors of the arms."""
-    lists = {"domain": list(ARMS), "range": [PALETTE[arm] for arm in ARMS], "sort": list(ARMS)}
-    for key, values in lists.items():
-        template = re.sub(rf'(?<="{key}": )\["[^]]*\]', json.dumps(values), template)
-    return template
+    rows = [json.dumps({"mode": arm, "arm": f"{n} {arm}", "color": PALETTE[arm]}) for n, arm in enumerate(ARMS)]
+    template = re.sub(r'( *)\{"mode": [^]]*\}', lambda found: ",\n".join(found[1] + row for row in rows), template)
+    return re.sub(r'(?<="sort": )\["[^]]*\]', json.dumps(ARMS), template)
 
 
 def arms_table() -> str:

@@ -12,17 +12,21 @@ REMEDY = "run 'python -m tests.derived'"
 
 def test_the_plot_templates_have_the_order_and_the_colors_of_the_arms() -> None:
     curves, confusion = (json.loads(path.read_text()) for path in TEMPLATES)
-    scale = curves["encoding"]["color"]["scale"]
-    assert list(zip(scale["domain"], scale["range"], strict=True)) == list(PALETTE.items()), REMEDY
+    rows = next(step["from"]["data"]["values"] for step in curves["transform"] if "lookup" in step)
+    assert [(row["mode"], row["color"]) for row in rows] == list(PALETTE.items()), REMEDY
+    assert [row["arm"] for row in rows] == sorted(row["arm"] for row in rows), "the legend sorts them as text"
     assert confusion["facet"]["column"]["sort"] == list(ARMS), REMEDY
     for path in TEMPLATES:
         assert with_palette(path.read_text()) == path.read_text()
 
 
 def test_a_template_with_other_arms_is_rewritten_and_its_other_lists_are_kept() -> None:
-    text = '{"domain": ["a", "b"], "range": ["#000000",\n "#FFFFFF"], "sort": ["b"], "scale": {"domain": [0, 1]}}'
+    text = (
+        '{"values": [\n  {"mode": "a", "arm": "0 a"},\n  {"mode": "b"}\n], "sort": ["b"], "scale": {"domain": [0, 1]}}'
+    )
     found = json.loads(with_palette(text))
-    assert found["domain"] == found["sort"] == list(ARMS) and found["range"] == list(PALETTE.values())
+    assert found["sort"] == [row["mode"] for row in found["values"]] == list(ARMS)
+    assert [row["color"] for row in found["values"]] == list(PALETTE.values())
     assert found["scale"]["domain"] == [0, 1]
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+import yaml
 
-from fkt.core.arms import NETWORKS, PRETRAINED, chain
+from fkt.core.arms import MODES, NETWORKS, PRETRAINED, chain
 from fkt.core.runs import LOGS, RESULTS, Run, maps_path, plan_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.params import load_params
 from fkt.params.methods import SECTIONS
@@ -104,6 +105,15 @@ def test_every_output_that_git_does_not_keep_is_ignored() -> None:
         for out in stage.get("outs", []):
             if isinstance(out, str):
                 assert any(out.startswith(pattern.strip("/")) for pattern in ignored), out
+
+
+def test_each_mode_is_an_artifact_with_the_description_of_its_network() -> None:
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
+    assert set(artifacts) == set(MODES)
+    for mode, artifact in artifacts.items():
+        assert artifact["path"] == str(Run("", mode, 7).model).replace("7", "${seeds[0]}")
+        assert (artifact["type"], " ".join(artifact["desc"].split())) == ("model", NETWORKS[mode].about)
+        assert artifact["labels"] == ["classifier" if NETWORKS[mode].is_arm else "backbone"]
 
 
 def test_the_chain_of_a_network_ends_in_it_and_starts_from_nothing() -> None:

@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fkt.params import load_params
 from tests.conftest import ROOT, Project
@@ -54,13 +56,27 @@ def test_the_pipeline_runs_from_nothing_and_then_has_nothing_to_do(finished: Pro
 def test_lambda_trains_the_joint_runs_alone_and_going_back_trains_nothing(finished: Project) -> None:
     done = finished.dvc("exp", "run", "-S", "lambda=0.5")
     assert ran(done.stdout) == FUNCTIONAL
-    changed = json.loads(finished.dvc("metrics", "diff", "--json").stdout)["metrics/summary.json"]
-    assert changed and all("functional" in name for name in changed)
+    changed = json.loads(finished.dvc("metrics", "diff", "--json").stdout)
+    assert list(changed["metrics/validation.json"]) == ["val.functional"], "the scores to choose by are by themselves"
+    assert set(changed["metrics/test.json"]) == {
+        "test.functional", "functional_minus_representational", "functional_minus_supervised",
+    }  # fmt: skip
+    details = json.loads(finished.dvc("metrics", "diff", "--json", "--targets", "metrics/summary.json").stdout)
+    assert all("functional" in name for name in details["metrics/summary.json"])
     diff = finished.run("git", "diff", "--numstat", "params.yaml").stdout.split()
     assert diff[:2] == ["1", "1"], "an experiment edits one line of params.yaml"
     back = ran(finished.dvc("exp", "run", "-S", f"lambda={LAMBDA}").stdout)
     assert back <= {"report"}
     assert finished.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_model_is_brought_by_its_name_and_classifies_an_image(finished: Project, tmp_path: Path) -> None:
+    finished.run("git", "tag", "--annotate", "functional@v1.0.0", "--message", "DVC finds no other tags")
+    model, image = str(tmp_path / "model"), tmp_path / "image.png"
+    Image.new("L", (8, 8)).save(image)
+    finished.dvc("artifacts", "get", str(finished.root), "functional", "-o", model)
+    assert f"{image}: " in finished.python("fkt", "predict", model, str(image)).stdout
+    finished.run("git", "tag", "--delete", "functional@v1.0.0")
 
 
 def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) -> None:

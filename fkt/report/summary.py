@@ -1,4 +1,4 @@
-"""The numbers of the report: means over seeds, costs, comparisons, metrics/summary.json and the CSV files of the plots.
+"""The numbers of the report: means over seeds, costs, comparisons, the JSON files and the CSV files of the plots.
 
 Formats nothing; see tables.py and page.py.
 """
@@ -136,11 +136,18 @@ def compare_arms(arms: Sequence[Arm], report: Report) -> tuple[list[Comparison],
 
 def validation(arms: Sequence[Arm]) -> dict[str, dict[str, float]]:
     """Return the content of metrics/validation.json, by which settings are chosen. It is not rounded."""
-    scores = {arm.mode: spread(arm.kept_val_accuracy) for arm in arms}
+    return {"val": {arm.mode: statistics.fmean(arm.kept_val_accuracy) for arm in arms}}
+
+
+def headline(arms: Sequence[Arm], metric: str, contrasts: Sequence[Comparison]) -> dict[str, Any]:
+    """Return the content of metrics/test.json: the score ``metric`` of each arm, and the differences of the contrasts.
+
+    DVC shows these few numbers and those of metrics/validation.json; all others are in metrics/summary.json.
+    """
+    scores = {arm.mode: spread([result.get(metric) for result in arm.results]) for arm in arms}
     return {
-        mode: {"val_accuracy": found.mean} | ({} if found.std is None else {"val_accuracy_std": found.std})
-        for mode, found in scores.items()
-        if found is not None
+        "test": {mode: round(found.mean, DIGITS) for mode, found in scores.items() if found is not None},
+        **{_minus(found): round(found.difference, DIGITS) for found in contrasts},
     }
 
 
@@ -153,7 +160,8 @@ def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, 
     summary = {}
     for arm in results.arms:
         spent = cost(arm)
-        summary[arm.mode] = _scores(arm.results)
+        summary[arm.mode] = _mean_and_std("val_accuracy", spread(arm.kept_val_accuracy), with_std=True)
+        summary[arm.mode] |= _scores(arm.results)
         summary[arm.mode] |= {
             "seeds": len(arm.seeds),
             "image_passes": round(spent.image_passes),
@@ -165,9 +173,10 @@ def summarize(results: Results, comparisons: Sequence[Comparison]) -> dict[str, 
     for found in comparisons:
         numbers = {"difference": found.difference, "low": found.low, "high": found.high}
         numbers |= {f"std_{name}": value for name, value in found.spread._asdict().items()}
-        summary[f"{found.name_a}_minus_{found.name_b}"] = {
-            name: round(value, DIGITS) for name, value in numbers.items()
-        } | {"p": float(f"{found.p:.{P_DIGITS}g}"), "images": len(results.arms[0].labels)}
+        summary[_minus(found)] = {name: round(value, DIGITS) for name, value in numbers.items()} | {
+            "p": float(f"{found.p:.{P_DIGITS}g}"),
+            "images": len(results.arms[0].labels),
+        }
     for dataset, scores in results.transfers.items():
         summary[f"{TRANSFER}{dataset}"] = _scores(scores) | {"seeds": len(scores)}
     return summary
@@ -230,12 +239,18 @@ def cost_rows(results: Results) -> pd.DataFrame:
 
 
 def _scores(results: Sequence[dict[str, Any]]) -> dict[str, float]:
-    numbers = {}
+    numbers: dict[str, float] = {}
     for name in SCORES:
-        found = score(results, name)
-        if found is None:
-            continue
-        numbers[name] = round(found.mean, DIGITS)
-        if found.std is not None and name in WITH_STD:
-            numbers[f"{name}_std"] = round(found.std, DIGITS)
+        numbers |= _mean_and_std(name, score(results, name), name in WITH_STD)
     return numbers
+
+
+def _mean_and_std(name: str, found: Spread | None, with_std: bool) -> dict[str, float]:
+    if found is None:
+        return {}
+    std = {f"{name}_std": round(found.std, DIGITS)} if with_std and found.std is not None else {}
+    return {name: round(found.mean, DIGITS), **std}
+
+
+def _minus(found: Comparison) -> str:
+    return f"{found.name_a}_minus_{found.name_b}"

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fkt.check import check_names
@@ -13,7 +14,7 @@ from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.presets import flat, nested
 from fkt.sweeps.spec import Cell, Settings
 
-RESULTS = (METRICS / "summary.json", METRICS / "validation.json")
+SUMMARY = METRICS / "summary.json"
 FINISHED, FAILED = "success", "failed"
 STATES = (FAILED, "queued", "running", FINISHED)
 WORDS = ("null", "true", "false", "nan", "inf")
@@ -30,7 +31,7 @@ class Experiment:
     """Commit of its results."""
     params: Settings
     summary: dict[str, dict[str, float]]
-    """Content of metrics/summary.json and validation.json; empty until it has finished."""
+    """Content of metrics/summary.json; empty until it has finished."""
 
     def differences(self, wanted: Settings) -> str:
         """Return the wanted parameters that the experiment does not have; empty if it has all of them."""
@@ -88,13 +89,18 @@ def dvc(*arguments: str) -> str:
     return run.stdout
 
 
+def read_text(rev: str, path: Path) -> str:
+    """Return a file of an experiment, or an empty string if it has none."""
+    show = ["git", "show", f"{rev}:./{path.as_posix()}"]
+    return subprocess.run(show, capture_output=True, text=True, check=False).stdout  # noqa: S603
+
+
 def _experiment(entry: dict[str, Any]) -> Experiment:
-    """Read one entry of DVC's answer. An unfinished one shows the metrics of its commit, which are not its own."""
+    """Read one entry of DVC's answer. An unfinished one has the results of the commit it starts from, not its own."""
     shown = entry["revs"][0]
     state = entry["executor"]["state"] if entry["executor"] else FINISHED
-    files = {**shown["data"]["params"], **shown["data"]["metrics"]} if shown["data"] else {}
-    params, scores, validation = (files.get(path.as_posix(), {}).get("data", {}) for path in (PARAMS_FILE, *RESULTS))
-    summary = {name: section | validation.get(name, {}) for name, section in scores.items()}
-    if state != FINISHED or not summary:
-        state, summary = FAILED if state == FINISHED else state, {}
+    params = shown["data"]["params"].get(PARAMS_FILE.as_posix(), {}).get("data", {}) if shown["data"] else {}
+    summary = json.loads(read_text(shown["rev"], SUMMARY) or "{}") if state == FINISHED else {}
+    if state == FINISHED and not summary:
+        state = FAILED
     return Experiment(entry["name"], state, shown["rev"], dict(flat(params)), summary)

@@ -2,7 +2,6 @@
 
 import io
 import math
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 
 from fkt.core.files import replacing
 from fkt.core.runs import METRICS as FOLDER
-from fkt.sweeps.experiments import FINISHED, Experiment
+from fkt.sweeps.experiments import FINISHED, Experiment, read_text
 from fkt.sweeps.spec import (
     COSTS,
     DIFFERENCE,
@@ -43,8 +42,7 @@ Experiments = Mapping[str, Experiment]
 
 def add_costs(experiment: Experiment) -> None:
     """Add metrics/costs.csv to the summary: sums over the training runs of a mode, means over seeds."""
-    show = ["git", "show", f"{experiment.rev}:./{FOLDER.as_posix()}/costs.csv"]
-    text = subprocess.run(show, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    text = read_text(experiment.rev, FOLDER / "costs.csv")
     if not text:  # an experiment without this file
         return
     rows = pd.read_csv(io.StringIO(text))

@@ -46,8 +46,8 @@ def test_the_summary_has_two_levels_of_numbers(params: Params) -> None:
 @pytest.mark.usefixtures("numbers_only")
 def test_validation_accuracy_is_that_of_the_kept_step_and_is_not_rounded(params: Params) -> None:
     main(params)
-    summary = json.loads(Path("metrics/validation.json").read_text())
-    assert list(summary) == params.arms
+    validation = json.loads(Path("metrics/validation.json").read_text())["val"]
+    assert list(validation) == params.arms
     for mode in params.arms:
         values = []
         for seed in params.seeds:
@@ -56,9 +56,19 @@ def test_validation_accuracy_is_that_of_the_kept_step_and_is_not_rounded(params:
             assert kept == (150 if seed == 1 else 200)
             with (log / "curve.csv").open(newline="") as file:
                 values += [float(row["val_accuracy"]) for row in csv.DictReader(file) if float(row["step"]) == kept]
-        assert summary[mode]["val_accuracy"] == pytest.approx(sum(values) / 3, abs=1e-15)
-        assert summary[mode]["val_accuracy_std"] == pytest.approx(statistics.stdev(values), abs=1e-15)
-        assert len(str(summary[mode]["val_accuracy"])) > len("0.12345")
+        assert validation[mode] == pytest.approx(sum(values) / 3, abs=1e-15)
+        assert len(str(validation[mode])) > len("0.12345")
+        assert _summary()[mode]["val_accuracy"] == pytest.approx(validation[mode], abs=1e-5)
+        assert _summary()[mode]["val_accuracy_std"] == pytest.approx(statistics.stdev(values), abs=1e-5)
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_dvc_shows_the_score_of_each_arm_and_the_declared_differences(params: Params) -> None:
+    main(params.model_copy(update={"report": params.report.model_copy(update={"metric": "macro_f1"})}))
+    shown, summary = json.loads(Path("metrics/test.json").read_text()), _summary()
+    assert shown.pop("test") == {mode: summary[mode]["f1"] for mode in params.arms}
+    pairs = [contrast.replace(" - ", "_minus_") for contrast in params.report.contrasts]
+    assert shown == {pair: summary[pair]["difference"] for pair in pairs}
 
 
 @pytest.mark.usefixtures("numbers_only")
@@ -184,7 +194,7 @@ def test_the_plot_data_have_every_point_and_every_image(results: Results) -> Non
 
 
 def test_all_outputs_have_the_same_bytes_twice(params: Params) -> None:
-    names = ["summary.json", "validation.json", "report.md", "curves.csv", "confusion.csv", "costs.csv"]
+    names = ["summary.json", "validation.json", "test.json", "report.md", "curves.csv", "confusion.csv", "costs.csv"]
     names += ["report.html", "figures/maps.png"]
     main(params)
     first = {name: (Path("metrics") / name).read_bytes() for name in names}

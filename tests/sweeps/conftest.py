@@ -76,10 +76,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
 
 @pytest.fixture
 def shows(monkeypatch: pytest.MonkeyPatch) -> Shows:
-    """Replace ``dvc exp show --json``: its answer has these entries."""
+    """Replace ``dvc exp show --json`` and the files of the experiments: there are these entries."""
 
     def answer(entries: Iterable[dict[str, Any]]) -> None:
-        rows = [{"rev": "workspace", "experiments": None}, {"rev": COMMIT, "experiments": list(entries)}]
+        entries = list(entries)
+        summaries = {one["revs"][0]["rev"]: json.dumps(one.pop("summary")) for one in entries}
+        monkeypatch.setattr(experiments, "read_text", lambda rev, path: summaries[rev])
+        rows = [{"rev": "workspace", "experiments": None}, {"rev": COMMIT, "experiments": entries}]
         monkeypatch.setattr(experiments, "dvc", lambda *arguments: json.dumps(rows))
 
     return answer
@@ -88,9 +91,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Shows:
 def entry(cell: Cell, summary: dict[str, Any], state: str | None = "success", **changes: Any) -> dict[str, Any]:
     """An experiment of a cell in the form of DVC 3.67; state: None for one that ran without the queue."""
     params = dict(flat(read_yaml(Path("params.yaml")))) | cell.settings | changes
-    data = {
-        "params": {"params.yaml": {"data": nested(params)}},
-        "metrics": {"metrics/summary.json": {"data": summary}},
-    }
+    data = {"params": {"params.yaml": {"data": nested(params)}}}
     executor = None if state is None else {"state": state, "name": "dvc-task", "local": {"root": None}}
-    return {"revs": [{"rev": COMMIT, "data": data, "error": None}], "executor": executor, "name": cell.name}
+    revs = [{"rev": f"commit of {cell.name}", "data": data, "error": None}]
+    return {"revs": revs, "executor": executor, "name": cell.name, "summary": summary}

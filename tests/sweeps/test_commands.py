@@ -96,9 +96,8 @@ stages:
   report:
     cmd: python report.py
     params: [lambda, modes, labels]
-    metrics:
-    - metrics/summary.json: {cache: false, persist: true}
     outs:
+    - metrics/summary.json: {cache: false, persist: true}
     - metrics/costs.csv: {cache: false, persist: true}
 """
 TWO = """
