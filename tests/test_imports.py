@@ -35,14 +35,16 @@ MAY_IMPORT = {
     "models": BASE | {"data"},
     "ssl": BASE | {"data", "views", "models"},
     "training": BASE | {"data", "views", "models", "ssl"},
+    "build": BASE | {"views", "ssl", "training"},
     "evaluation": BASE | {"data", "models", "raw"},
     "report": BASE | {"data"},
     "check": BASE | {"raw"},
     "presets": BASE | {"check"},
     "sweeps": BASE | {"check", "presets"},
     "jobs": BASE,
+    "estimate": BASE | {"data", "views", "models", "training", "evaluation", "raw", "build"},
     "tuning": BASE | {"check", "presets", "sweeps"},
-    "cli": BASE | {"check", "evaluation", "jobs", "presets", "report", "sweeps", "tuning"},
+    "cli": BASE | {"check", "estimate", "evaluation", "jobs", "presets", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 
