@@ -63,6 +63,14 @@ def test_lambda_trains_the_joint_runs_alone_and_going_back_trains_nothing(finish
     assert finished.run("git", "status", "--porcelain").stdout == ""
 
 
+def test_status_names_what_an_edit_would_run(finished: Project) -> None:
+    assert "'fkt repro' would run: nothing" in finished.python("fkt", "status").stdout
+    replace(finished, "params.yaml", f"\nlambda: {LAMBDA}", "\nlambda: 0.7")
+    said = " ".join(finished.python("fkt", "status", str(finished.root)).stdout.split())
+    assert "would run: plan, joint seed 0, evaluate functional, cam functional, report" in said
+    put_back(finished)
+
+
 def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) -> None:
     weights = finished.root / "models/functional/s0/weights.safetensors"
     before = weights.read_bytes()
