@@ -22,6 +22,8 @@ LINE_WIDTH = 100
 """Characters in a line."""
 SHOWN_LINES = 20
 """Lines of the log of a failed stage that are shown."""
+OVERDUE = 0.2
+"""A stage that takes longer than expected is expected to take this part of its time once more."""
 SOON = 0.05
 """Part of a training after which its speed tells how long it takes."""
 
@@ -151,9 +153,10 @@ class Watch:
             if note is not None and note.step >= SOON * note.steps:
                 self.forecast.learn(self.kinds[name], elapsed + note.seconds_left, running=True)
             expected = self.forecast.seconds(self.kinds[name])
-            if note is None and expected is not None and elapsed > expected:
-                self.forecast.learn(self.kinds[name], elapsed, running=True)
-            left[name] = None if expected is None else max(0.0, expected - elapsed)
+            if expected is not None and elapsed > expected:
+                expected = elapsed * (1 + OVERDUE)
+                self.forecast.learn(self.kinds[name], expected, running=True)
+            left[name] = None if expected is None else expected - elapsed
             if note is not None:
                 left[name] = note.seconds_left
             if self.kinds[name] != LIGHT:
