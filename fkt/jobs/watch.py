@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fkt.core.files import write_json
 from fkt.core.progress import in_words, read_notes
-from fkt.jobs.forecast import LIGHT, Forecast
+from fkt.jobs.forecast import LIGHT, LIGHT_SECONDS, Forecast
 from fkt.jobs.processes import Pipeline, said
 from fkt.jobs.screen import Screen
 
@@ -147,8 +147,14 @@ class Watch:
         """Return the line of the present state, and a text for each running stage."""
         root = self.pipeline.root.resolve()
         notes = {note.stage: note for note in read_notes(root) if Path(note.folder) == root}
-        texts, left = [], {}
+        texts: list[str] = []
+        lights = [name for name in self.running if self.kinds[name] == LIGHT]  # one job, one stage after another
+        since = time.monotonic() - self.running[lights[0]] if lights else 0.0
+        light = max(0.0, LIGHT_SECONDS - since / max(1, len(lights)))
+        left: dict[str, float | None] = dict.fromkeys(lights, light)
         for name, began in self.running.items():
+            if name in left:
+                continue
             elapsed, note = time.monotonic() - began, notes.get(name)
             if note is not None and note.step >= SOON * note.steps:
                 self.forecast.learn(self.kinds[name], elapsed + note.seconds_left, running=True)
@@ -159,9 +165,8 @@ class Watch:
             left[name] = None if expected is None else expected - elapsed
             if note is not None:
                 left[name] = note.seconds_left
-            if self.kinds[name] != LIGHT:
-                texts.append(f"{title(name)}{f' - {note.percent} %' if note else ''}")
-        if self.running and not texts:
+            texts.append(f"{title(name)}{f' - {note.percent} %' if note else ''}")
+        if lights and not texts:
             texts = ["notes of the arms that are not trained"]
         done = self._counted([*self._done(), *self.failed])
         seconds = self.forecast.left(left, self._waiting(), self.pipeline.needs, self.kinds, self.jobs)
