@@ -14,10 +14,7 @@ help: ## Show this
 
 repro: $(VENV)/.repro ## Run the whole comparison: check params.yaml, run the stages, show the table
 	@git rev-parse --git-dir >/dev/null || { echo "error: DVC works in a git repository; run 'git init' first" >&2; exit 1; }
-	@start=$$(date +%s); $(BIN)/fkt repro $(if $(JOBS),--jobs $(JOBS)) || exit 1; \
-	echo "pipeline: $$(($$(date +%s) - start)) s"
-	@git diff --quiet -- dvc.lock metrics || \
-	echo "next: open metrics/report.html, and commit the results, so that 'dvc metrics diff' compares with them"
+	@$(BIN)/fkt repro $(if $(JOBS),--jobs $(JOBS))
 
 test: $(VENV)/.test check ## Check, then run the tests that are not slow
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder

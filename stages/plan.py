@@ -5,11 +5,10 @@ Usage: python -m stages.plan
 """
 
 from fkt.check import load_checked
-from fkt.core.arms import NETWORKS, PRETRAINED, chain
 from fkt.core.errors import ParamsError, reported
-from fkt.core.files import write_json, write_text
-from fkt.core.pipeline import training_inputs
-from fkt.core.runs import PLAN, SKIP, plan_path
+from fkt.core.files import write_text
+from fkt.core.pipeline import planned
+from fkt.core.runs import PLAN, plan_path
 from fkt.params import Params
 
 # Before any stage, 'dvc exp run' removes outputs of stages that the new seeds, modes and dataset do not name.
@@ -21,16 +20,10 @@ def main(params: Params) -> None:
 
     DVC reruns the stages whose file changed.
     """
-    modes = [*params.modes, *([PRETRAINED] if params.transfer.datasets else [])]
-    needed = {network.name for mode in modes for network in chain(mode)}
-    content = params.model_dump(by_alias=True, mode="json")
-    for name, network in NETWORKS.items():
-        if name in needed:
-            write_json(plan_path(name), training_inputs(network.stage, content))
-        else:
-            write_text(plan_path(name), SKIP)
+    for name, text in planned(params.trained, params.model_dump(by_alias=True, mode="json")).items():
+        write_text(plan_path(name), text)
     write_text(PLAN / "checked", "params.yaml was checked\n")
-    print(f"trained for each of {len(params.seeds)} seeds: {', '.join(name for name in NETWORKS if name in needed)}")
+    print(f"trained for each of {len(params.seeds)} seeds: {', '.join(params.trained)}")
 
 
 if __name__ == "__main__":

@@ -15,28 +15,13 @@ if TYPE_CHECKING:
 
 def main(run: Run, params: Params) -> None:
     """Train L_SSL alone and keep the backbone."""
-    from fkt.ssl.methods import fresh_method
-    from fkt.training.budget import ssl_length
-    from fkt.training.loaders import views_loader
-    from fkt.training.objectives import Pretrain
+    from fkt.build import pretraining
     from fkt.training.session import open_session
 
     session = open_session(params, run)
-    split = session.train_split
-    method = fresh_method(params.ssl, session.fresh_backbone(), split, params.pretrain.batch_size, run.seed)
-    share = params.distill.teacher_share if run.name == TEACHER else 1.0
-    length = ssl_length(
-        params.pretrain,
-        params.budget,
-        num_images=len(split),
-        passes_per_image=method.online_passes,
-        passes=params.budget.passes * params.budget.pretrain_share * share,
-        target_passes=method.target_passes,
-        relative_flops=session.relative_flops(session.model),
-    )
+    objective, loader, length = pretraining(session)
     check_what_is_left(session, length.spent)
-    loader = views_loader(session, method.num_views, ssl_labelled=session.ssl_labelled)
-    session.train(Pretrain(method), loader, length)
+    session.train(objective, loader, length)
 
 
 def check_what_is_left(session: Session, spent: float) -> None:

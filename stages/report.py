@@ -24,6 +24,7 @@ from fkt.report.summary import (
     summarize,
     validation,
 )
+from fkt.report.terminal import PAGE, shown
 from fkt.report.verdict import decide
 
 
@@ -42,16 +43,16 @@ def main(params: Params) -> None:
     numbers["summary"] = summarize(results, [*contrasts, *others])
     for name, content in numbers.items():
         write_text(METRICS / f"{name}.json", json.dumps(content, indent=2) + "\n")
-    write_text(METRICS / "report.md", text.text)
+    write_text(METRICS / "report.md", text)
 
     tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes), "costs": cost_rows(results)}
     tables["per_class"] = class_rows(arms, classes, params.report.confidence)
     tables["predictions"] = prediction_rows(arms, classes, results.names)
     for name, table in tables.items():
         write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(METRICS / "report.html", html.render(params, results, others, signs, shared, tables))
-    draw_maps(results.maps, classes, params.cam.images, text.title, FIGURES / "maps.png", seed=params.seeds[0])
-    print(f"\n{text.headline}\n\nThe whole report: open {METRICS / 'report.html'} in a browser")
+    write_text(PAGE, html.render(params, results, others, signs, shared, tables))
+    draw_maps(results.maps, classes, params.cam.images, shared["title"], FIGURES / "maps.png", seed=params.seeds[0])
+    print(f"\n{shown(text)}\n\nThe whole report: open {PAGE} in a browser")
 
 
 if __name__ == "__main__":

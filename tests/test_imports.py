@@ -35,13 +35,15 @@ MAY_IMPORT = {
     "models": BASE | {"data"},
     "ssl": BASE | {"data", "views", "models"},
     "training": BASE | {"data", "views", "models", "ssl"},
+    "build": BASE | {"views", "ssl", "training"},
     "evaluation": BASE | {"data", "models", "raw"},
     "report": BASE | {"data", "raw"},
     "check": BASE | {"raw"},
     "sweeps": BASE | {"check"},
     "jobs": BASE,
+    "estimate": BASE | {"data", "views", "models", "training", "evaluation", "raw", "build"},
     "tuning": BASE | {"check", "sweeps"},
-    "cli": BASE | {"check", "evaluation", "jobs", "report", "sweeps", "tuning"},
+    "cli": BASE | {"check", "estimate", "evaluation", "jobs", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 

@@ -13,17 +13,32 @@ import psutil
 import pytest
 import yaml
 
-from fkt import jobs
+from fkt.core.progress import Note
+from fkt.jobs import share
+from fkt.jobs.forecast import LIGHT, LIGHT_SECONDS, Forecast
+from fkt.jobs.processes import said
+from fkt.jobs.status import describe, running_repro, trainings
 from tests.conftest import ROOT, make_environment
 
 STAMP = "import sys, time; open('times', 'a').write(f'{sys.argv[1]} {time.time_ns()}\\n')"
 RUN = """
 import sys
 from fkt.core.errors import reported
-from fkt.jobs import repro_together
+from fkt.jobs.alone import repro_alone
+from fkt.jobs.forecast import Forecast
+from fkt.jobs.processes import Pipeline
+from fkt.jobs.schedule import repro_together
+from fkt.jobs.watch import Watch
 with reported():
-    repro_together(sys.argv[2:], [{}] * int(sys.argv[1]), lambda name: name.startswith("light"))
+    number, targets = int(sys.argv[1]), sys.argv[2:]
+    watch = Watch(Pipeline(targets), lambda name: name.startswith("light"), Forecast({}, {}), number or 1)
+    if number:
+        repro_together(watch, [{}] * number)
+    else:
+        repro_alone(watch, targets)
+    print(watch.summary())
 """
+"""With 0 jobs, a plain ``dvc repro``."""
 
 
 class Toy:
@@ -94,10 +109,14 @@ def test_order_overlap_a_second_call_and_the_lock_of_dvc(toy: Toy) -> None:
     assert set(events[2:4]) == {"left+", "right+"} and set(events[4:6]) == {"left-", "right-"}
     assert (toy.root / "last.txt").read_text().split() == ["last", "left", "first", "right", "first"]
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"\[4/4\] last done in \d+ s", lines[-2]) and lines[-1] == "4 stages run, 0 unchanged"
+    assert re.fullmatch(r"last +\d+ s", lines[-2]) and re.fullmatch(r"4 stages run in \d+ s.*", lines[-1])
 
     locked = toy.lock()
-    assert toy.repro(2).stdout == "0 stages run, 4 unchanged\n" and toy.events() == [] and toy.lock() == locked
+    assert (
+        toy.repro(2).stdout == "nothing to run: all 4 stages are up to date\n"
+        and toy.events() == []
+        and toy.lock() == locked
+    )
     assert "up to date" in toy.command(sys.executable, "-m", "dvc", "repro").stdout and toy.events() == []
 
 
@@ -123,19 +142,37 @@ def test_a_failure_stops_what_depends_on_it_and_no_more(toy: Toy) -> None:
     assert done.returncode == 1
     assert {event for event in toy.events() if event.endswith("-")} == {"good-", "fine-"}
     assert "failed: bad; not run, because they depend on these: after." in done.stderr
-    assert re.search(
-        r"bad failed after \d+ s; the end of .ckpt/logs/bad.log:\n(    .*\n)*    the reason\n", done.stdout
-    )
-    assert toy.repro(2, "fine").stdout == "0 stages run, 2 unchanged\n", "a target leaves out what it does not need"
+    failure = r"bad failed after \d+ s; the end of .ckpt/logs/{}.log:\n    the reason\n(?!    )"
+    assert re.search(failure.format("bad"), done.stdout), "without the lines of DVC"
+    assert toy.repro(2, "fine").stdout == "nothing to run: all 2 stages are up to date\n", "a target needs no others"
+
+    done = toy.repro(0)
+    assert done.returncode == 1 and re.search(failure.format("repro"), done.stdout) and "failed: bad." in done.stderr
+
+
+def test_one_job_is_a_plain_dvc_repro(toy: Toy) -> None:
+    toy.stage("first", work="echo said by first")
+    toy.stage("second", "first")
+    done = toy.repro(0)
+    assert done.returncode == 0 and toy.events() == ["first+", "first-", "second+", "second-"]
+    assert re.fullmatch(r"first +\d+ s\nsecond +\d+ s\n2 stages run in \d+ s\n", done.stdout)
+    toy.stage("third", "second")
+    assert re.fullmatch(r"third +\d+ s\n1 stages run in \d+ s, 2 were up to date\n", toy.repro(0).stdout)
+    log = (toy.root / ".ckpt/logs/repro.log").read_text()
+    assert "Stage 'first' didn't change" in log and said(log) == ""
 
 
 @pytest.mark.slow
 def test_light_stages_share_a_job_and_a_bad_one_fails_alone(toy: Toy) -> None:
-    for name, work in (("light-a", "true"), ("light-b", "false"), ("light-c", "true")):
-        toy.stage(name, work=work)
+    for name in ("light-a", "light-c"):
+        toy.stage(name)
     toy.stage("light-d", "light-a")
+    assert toy.repro(2).returncode == 0
+    assert "Running stage 'light-d'" in (toy.root / ".ckpt/logs/light-a.log").read_text(), "in one job"
+    assert len(toy.events()) == 6
+    toy.stage("light-b", work="false")
+    (toy.root / "source").write_text("2")
     done = toy.repro(2)
-    assert "light-a and 3 more without work started" in done.stdout
     assert "failed: light-b. " in done.stderr
     assert {event for event in toy.events() if event.endswith("-")} == {"light-a-", "light-c-", "light-d-"}
 
@@ -206,20 +243,69 @@ def wait_until(condition: Callable[[], bool]) -> None:
     pytest.fail("did not happen within a minute")
 
 
+def test_another_process_sees_how_far_the_stages_are(toy: Toy) -> None:
+    """The training writes its notes as the training loop does."""
+    code = (
+        "import os, sys, time; from fkt.core.progress import Note\n"
+        "Note(os.environ['DVC_STAGE'], 30, 40, 7.0).write(); open('busy', 'w').close()\n"
+        "while not os.path.exists('go'): time.sleep(0.05)\n"
+    )
+    (toy.root / "train.py").write_text(code)
+    toy.stage("first")
+    toy.stage("train", "first", work="python train.py")
+    toy.stage("last", "train")
+    process = toy.start(1)
+    wait_until(lambda: "75 %" in str(running_repro(toy.root)))
+    state = running_repro(toy.root)
+    assert state is not None and re.match(r"\[1/3\] train - 75 % - about \d+ s left in total", state["line"])
+    said_elsewhere = describe(state)
+    assert re.search(r"Done:\n  first .*\nLeft:\n  last\n", said_elsewhere) and state["line"] in said_elsewhere
+    assert trainings(toy.root) == ["train - 75 % - about 7 s left of this training"]
+    (toy.root / "go").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert running_repro(toy.root) is None and trainings(toy.root) == []
+
+
+def test_the_note_of_a_process_that_was_killed_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    note = Note("train@0", 1, 2, 3.0, pid=ended.pid)
+    note.write()
+    assert note.path.is_file() and trainings(tmp_path) == [] and not note.path.exists()
+
+
+def test_the_time_left_follows_the_estimate_then_what_was_seen() -> None:
+    forecast = Forecast({"long": 100.0, "short": 10.0}, {"long": 10.0, "short": 1.0, "other": 5.0})
+    kinds = {"a": "long", "b": "long", "c": "short", "d": LIGHT}
+    needs: dict[str, set[str]] = {"a": set(), "b": set(), "c": {"a"}, "d": set()}
+    assert forecast.left({}, ["a", "b", "c", "d"], needs, kinds, 2) == pytest.approx(110), "a, then c"
+    assert forecast.left({"a": 20.0}, ["b", "c"], needs, kinds, 1) == pytest.approx(130)
+    forecast.learn("long", 50.0)
+    assert forecast.seconds("short") == 5.0, "this machine is twice as fast as estimated"
+    assert forecast.seconds("other") == 25.0, "without an estimate, by image passes"
+    assert forecast.seconds(LIGHT) == LIGHT_SECONDS
+    assert Forecast({}, {"long": 1.0}).left({}, ["a"], needs, kinds, 1) is None, "nothing is known"
+
+
 def test_jobs_share_the_cores_and_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FKT_CORES", "FKT_DEVICE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(jobs, "usable_cores", lambda: 8)
-    assert jobs.job_environments(3, []) == [{"FKT_CORES": "2"}] * 3
-    assert jobs.job_environments(16, ["0"]) == [{"FKT_CORES": "1"}] * 16, "with one GPU there is nothing to choose"
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in jobs.job_environments(3, ["4", "5"])] == ["4", "5", "4"]
+    monkeypatch.setattr(share, "usable_cores", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert share.job_environments(3) == [{"FKT_CORES": "2"}] * 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert share.job_environments(16) == [{"FKT_CORES": "1"}] * 16, "with one GPU there is nothing to choose"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in share.job_environments(3)] == ["4", "5", "4"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, GPU-abc")
-    assert jobs.visible_gpus() == ["1", "GPU-abc"] and jobs.default_jobs(jobs.visible_gpus()) == 2
+    assert share.visible_gpus() == ["1", "GPU-abc"] and share.default_jobs(share.visible_gpus()) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert jobs.visible_gpus() == [] and jobs.default_jobs([]) == 4
+    assert share.visible_gpus() == [] and share.default_jobs([]) == 4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("FKT_DEVICE", "cpu")
-    assert jobs.visible_gpus() == []
+    assert share.visible_gpus() == []
 
 
 def test_gpus_are_listed_by_their_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +314,7 @@ def test_gpus_are_listed_by_their_driver(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho 'GPU 1: A (UUID: GPU-2)'\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
-    assert jobs.visible_gpus() == ["0", "1"]
+    assert share.visible_gpus() == ["0", "1"]
     (tmp_path / "nvidia-smi").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert jobs.visible_gpus() == []
+    assert share.visible_gpus() == []

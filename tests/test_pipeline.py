@@ -79,6 +79,14 @@ def test_a_model_is_brought_by_its_name_and_classifies_an_image(finished: Projec
     finished.run("git", "tag", "--delete", "functional@v1.0.0")
 
 
+def test_status_names_what_an_edit_would_run(finished: Project) -> None:
+    assert "'fkt repro' would run: nothing" in finished.python("fkt", "status").stdout
+    replace(finished, "params.yaml", f"\nlambda: {LAMBDA}", "\nlambda: 0.7")
+    said = " ".join(finished.python("fkt", "status", str(finished.root)).stdout.split())
+    assert "would run: plan, joint seed 0, evaluate functional, cam functional, report" in said
+    put_back(finished)
+
+
 def test_a_mistake_stops_before_training_and_costs_no_result(finished: Project) -> None:
     weights = finished.root / "models/functional/s0/weights.safetensors"
     before = weights.read_bytes()

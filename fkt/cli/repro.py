@@ -4,15 +4,29 @@ One job is a plain ``dvc repro``. The results of small networks are the same wit
 """
 
 import argparse
-import re
-import time
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
-from fkt.cli import check
+from fkt.check import load_checked
+from fkt.cli.check import add_jobs, checked
 from fkt.core.arms import NETWORKS
-from fkt.core.runs import METRICS, is_skipped
+from fkt.core.progress import in_words
+from fkt.core.runs import METRICS
+from fkt.estimate.estimate import cached
+from fkt.jobs.alone import repro_alone
+from fkt.jobs.forecast import Forecast, image_passes
+from fkt.jobs.processes import LOGS, Pipeline
+from fkt.jobs.schedule import repro_together
+from fkt.jobs.share import job_environments
+from fkt.jobs.watch import Watch
+from fkt.params import Params
+from fkt.report.terminal import PAGE, shown
 
 REPORT = METRICS / "report.md"
+COMMIT = (
+    ", and commit the results, so that 'dvc metrics diff' compares with them: git add -A && git commit -m 'First run'"
+)
 
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
@@ -21,45 +35,46 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         "repro", help="run what params.yaml describes, several stages at once", description=__doc__
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="stages, as of 'dvc repro'; by default all")
-    parser.add_argument(
-        "--jobs",
-        type=_count,
-        metavar="N",
-        help="stages at once; by default one for each GPU, without a GPU one for each core, at most 4",
-    )
+    add_jobs(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the stages, and print the scores and the verdict of the report."""
-    check.run(arguments)
-    from fkt import jobs
-
-    gpus = [] if arguments.jobs == 1 else jobs.visible_gpus()
-    number = arguments.jobs or jobs.default_jobs(gpus)
-    began = time.time()
+    params = load_checked()
+    print(checked(params), flush=True)
+    environments = job_environments(arguments.jobs)
+    number = len(environments)
+    estimate = cached(params, number)
+    expected = f" All of them take about {in_words(estimate.seconds())} (fkt check)." if estimate else ""
+    pipeline = Pipeline(arguments.targets)
+    watch = Watch(pipeline, light_stages(params), forecast_of(params, number), number)
+    at_once = f"{number} at once" if number > 1 else "one after another"
+    print(f"{watch.total} stages, {at_once}.{expected} What they print is in {LOGS}/.\n", flush=True)
     if number == 1:
-        jobs.repro_alone(arguments.targets)
+        repro_alone(watch, arguments.targets)
     else:
-        print(f"{number} jobs; what the stages print is in {jobs.LOGS}", flush=True)
-        jobs.repro_together(arguments.targets, jobs.job_environments(number, gpus), is_light)
-    if REPORT.is_file() and (number > 1 or REPORT.stat().st_mtime < began):  # otherwise the stage has just printed it
+        repro_together(watch, environments)
+    if REPORT.is_file():
         print(f"\n{shown(REPORT.read_text(encoding='utf-8'))}")
+    print(f"\n{watch.summary()}")
+    if REPORT.is_file():
+        print(f"next: open {PAGE} in a browser{COMMIT if is_new() else ''}")
 
 
-def is_light(stage: str) -> bool:
-    """Return whether a stage only leaves a note, because the plan skips its network."""
-    return any(network.stage == stage.split("@")[0] and is_skipped(name) for name, network in NETWORKS.items())
+def is_new() -> bool:
+    """Return whether there are results that git does not have."""
+    command = ["git", "diff", "--quiet", "HEAD", "--", "dvc.lock", str(METRICS)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 1  # noqa: S603 - our own arguments
 
 
-def shown(text: str) -> str:
-    """Return the first table of the report, the scores, and its conclusion, the verdict."""
-    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
-    conclusion = re.search(r"(?<=^## Conclusion\n\n).*?(?=\n\n## )", text, re.MULTILINE | re.DOTALL)
-    return "\n".join(found[0] for found in (table, conclusion) if found)
+def forecast_of(params: Params, jobs: int) -> Forecast:
+    """Return what is known before anything has run."""
+    estimate = cached(params, jobs)
+    return Forecast(estimate.stages() if estimate else {}, image_passes(params))
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
-    return int(text)
+def light_stages(params: Params) -> Callable[[str], bool]:
+    """Return whether a stage only leaves a note, because no mode needs its network, as a function of its name."""
+    light = {network.stage for name, network in NETWORKS.items() if name not in params.trained}
+    return lambda stage: stage.split("@")[0] in light

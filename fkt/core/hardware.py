@@ -107,11 +107,13 @@ def device_name(device: torch.device) -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        names = [line for line in _cpuinfo().splitlines() if line.startswith("model name")]
-        if names:
-            return names[0].split(":", 1)[1].strip()
-    return device.type
+    return (processor() if device.type == "cpu" else "") or device.type
+
+
+def processor() -> str:
+    """Return the name of the CPU; empty if it is not known."""
+    names = [line for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    return names[0].split(":", 1)[1].strip() if names else ""
 
 
 def peak_memory_mb(device: torch.device) -> float:

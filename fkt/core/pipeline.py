@@ -4,15 +4,32 @@ DVC itself does not read them. The plan has their values, and the stage depends 
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from fkt.core.arms import NETWORKS
+from fkt.core.runs import SKIP
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def planned(trained: Collection[str], content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text of the plan for each network: the parameters and the code of its training, or ``skip``.
+
+    trained: the networks that the modes need; content: of params.yaml, with every value checked.
+    """
+    return {
+        name: json.dumps(training_inputs(network.stage, content), indent=1, sort_keys=True) + "\n"
+        if name in trained
+        else SKIP
+        for name, network in NETWORKS.items()
+    }
 
 
 def training_inputs(stage: str, content: Mapping[str, Any]) -> dict[str, Any]:

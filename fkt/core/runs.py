@@ -78,7 +78,7 @@ class Run:
     @property
     def label(self) -> str:
         """Stage and seed, for messages."""
-        return f"{self.network.stage} s{self.seed}"
+        return f"{self.network.stage}, seed {self.seed}"
 
     def checkpoint(self, fingerprint: str) -> Path:
         """File of the unfinished training, between an interruption and its resumption.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from fkt.core.arms import ARMS, MODES, NETWORKS, PRETRAINED
+from fkt.core.arms import ARMS, MODES, NETWORKS, PRETRAINED, chain
 from fkt.params.augment import Augment
 from fkt.params.base import NonNegative, Section, distinct, not_twice
 from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Seed, Transfer
@@ -76,6 +76,13 @@ class Params(Section):
     def arms(self) -> list[str]:
         """The arms that are compared, in the order of the report."""
         return [arm for arm in ARMS if arm in self.modes]
+
+    @property
+    def trained(self) -> list[str]:
+        """The networks that are trained for the modes and for ``transfer``, each before those that start from it."""
+        modes = [*self.modes, *([PRETRAINED] if self.transfer.datasets else [])]
+        needed = {network.name for mode in modes for network in chain(mode)}
+        return [name for name in NETWORKS if name in needed]
 
     @property
     def teacher(self) -> Model:

@@ -40,20 +40,22 @@ class Dataset:
     """(file, channels) -> pixels, for the images that a trained model classifies."""
     embedded: bool = False
     """Whether a library contains the images. Such a dataset has no folder of raw data."""
+    known: tuple[int, int, int] | None = None
+    """Number of classes, training images and test images, if every copy of the dataset has the same."""
 
 
 DATASETS = {
-    "digits": Dataset(read_digits, embedded=True),
-    "cifar10": Dataset(partial(read_torchvision, "cifar10")),
-    "cifar100": Dataset(partial(read_torchvision, "cifar100")),
-    "mnist": Dataset(partial(read_torchvision, "mnist")),
-    "fashion_mnist": Dataset(partial(read_torchvision, "fashion_mnist")),
-    "kmnist": Dataset(partial(read_torchvision, "kmnist")),
-    "usps": Dataset(partial(read_torchvision, "usps")),
-    "svhn": Dataset(partial(read_torchvision, "svhn")),
-    "stl10": Dataset(partial(read_torchvision, "stl10")),
-    "intel": Dataset(read_intel, is_tree=True),
-    "aptos": Dataset(read_aptos, decode=decode_fundus),
+    "digits": Dataset(read_digits, embedded=True, known=(10, 1797, 0)),
+    "cifar10": Dataset(partial(read_torchvision, "cifar10"), known=(10, 50_000, 10_000)),
+    "cifar100": Dataset(partial(read_torchvision, "cifar100"), known=(100, 50_000, 10_000)),
+    "mnist": Dataset(partial(read_torchvision, "mnist"), known=(10, 60_000, 10_000)),
+    "fashion_mnist": Dataset(partial(read_torchvision, "fashion_mnist"), known=(10, 60_000, 10_000)),
+    "kmnist": Dataset(partial(read_torchvision, "kmnist"), known=(10, 60_000, 10_000)),
+    "usps": Dataset(partial(read_torchvision, "usps"), known=(10, 7291, 2007)),
+    "svhn": Dataset(partial(read_torchvision, "svhn"), known=(10, 73_257, 26_032)),
+    "stl10": Dataset(partial(read_torchvision, "stl10"), known=(10, 5000, 8000)),
+    "intel": Dataset(read_intel, is_tree=True, known=(6, 14_034, 3000)),
+    "aptos": Dataset(read_aptos, decode=decode_fundus, known=(5, 3662, 0)),
     "imagenet100": Dataset(read_imagenet100, is_tree=True),
     "folder": Dataset(read_folder, is_tree=True),
 }

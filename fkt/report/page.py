@@ -3,9 +3,7 @@
 import itertools
 import re
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,6 @@ from fkt.report.tables import PLUS_MINUS, markdown_table, p_value, percent, scal
 from fkt.report.verdict import Decision, answer, next_steps, sentence
 
 FOLDER = Path(__file__).parent / "templates"
-LINE_WIDTH = 100
-"""Characters in a line of the terminal."""
 LOSSES = ("weight_ce", "weight_ssl", "grad_cosine", "grad_norm_ratio")
 """Columns of the learning curve of the joint run that compare its losses."""
 SCORE_HEADER = ("Arm", "Accuracy %", "Precision %", "Recall %", "Seeds")
@@ -31,20 +27,8 @@ UNEQUAL = 1.02
 """Ratio of what two arms spent of the budget from which the page says that they differ."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """The report as text."""
-
-    title: str
-    """One line, for the page and for each figure."""
-    headline: str
-    """Verdict, next steps and test scores, for the terminal."""
-    text: str
-    """The whole of report.md."""
-
-
-def render(content: Mapping[str, Any]) -> Page:
-    """Return report.md and the headline. content: see ``shared_content``."""
+def render(content: Mapping[str, Any]) -> str:
+    """Return report.md. content: see ``shared_content``."""
     environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
@@ -53,20 +37,7 @@ def render(content: Mapping[str, Any]) -> Page:
     )
     environment.filters |= {"md": escape, "thousands": "{:,.0f}".format}
     environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS, "score_header": SCORE_HEADER}
-    text = environment.get_template("report.md.j2").render(content)
-    return Page(content["title"], headline(content), _joined(text) + "\n")
-
-
-def headline(content: Mapping[str, Any]) -> str:
-    """Return verdict, next steps and test scores for the terminal."""
-    points = [
-        *content["sentences"],
-        *(f"Problem: {sign}." for sign in content["failures"]),
-        *(f"Next: {step}" for step in content["steps"]),
-    ]
-    lines = [textwrap.fill(f"- {point}".replace("`", ""), LINE_WIDTH, subsequent_indent="  ") for point in points]
-    table = markdown_table(SCORE_HEADER, content["scores"])
-    return "\n".join([content["title"], "", content["answer"], *lines, "", table])
+    return _joined(environment.get_template("report.md.j2").render(content)) + "\n"
 
 
 def escape(text: object) -> str:

@@ -61,7 +61,7 @@ def fit(
             for batch in loader.steps(state.step, length.steps):
                 rate = learning_rate(state.step, length.steps, training.learning_rate, training.warmup_fraction)
                 objective.before_step(state.step, length.steps)
-                _step(objective, optimizer, batch, rate, precision, state)
+                take_step(objective, optimizer, batch, rate, precision, state)
                 objective.after_step(state.step / length.steps)
                 row = None
                 if length.is_check(state.step):
@@ -86,7 +86,7 @@ def fit(
     return Fitted(state.rows, state.kept_step, state.train_seconds, state.check_seconds)
 
 
-def _step(
+def take_step(
     objective: Objective, optimizer: Optimizer, batch: Batch, rate: float, precision: torch.dtype, state: State
 ) -> None:
     """Take one step. The losses are summed on the device, so that no step waits for them."""

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from fkt.cli.main import main
-from fkt.cli.repro import shown
+from fkt.report.terminal import shown
 from tests.conftest import ROOT
 
 
@@ -61,6 +61,6 @@ def test_power_is_computed_from_given_spreads_or_from_the_last_results(
         main(["power", "--spread", "2", "0", "30"])
 
 
-def test_the_scores_and_the_verdict_are_shown_at_the_end() -> None:
-    report = "# t\n\n## Conclusion\n\n**Verdict: x.**\n\n- a: b\n\n## Test scores\n\n| A | B |\n| 1 | 2 |\n\n| C |\n"
-    assert shown(report) == "| A | B |\n| 1 | 2 |\n\n**Verdict: x.**\n\n- a: b"
+def test_the_verdict_and_the_scores_are_shown_at_the_end() -> None:
+    report = "# t\\_1\n\n**X.**\n\n- a: `b`\n\n`metrics/report.html` is\n\n## Test\n\n| A | B |\n| 1 | 2 |\n\n| C |\n"
+    assert shown(report) == "t_1\n\nX.\n\n- a: b\n\n| A | B |\n| 1 | 2 |"

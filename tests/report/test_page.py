@@ -14,9 +14,10 @@ from fkt.core.arms import ARMS
 from fkt.core.runs import Run
 from fkt.params import Labels, Params
 from fkt.report.arms import Results
-from fkt.report.page import Page, escape, render, shared_content
+from fkt.report.page import escape, render, shared_content
 from fkt.report.statistics import Comparison, Level, Spread, needed_images, needed_seeds
 from fkt.report.tables import markdown_table, p_value, percent
+from fkt.report.terminal import shown
 from fkt.report.verdict import decide
 from fkt.training.labels import labelled_index
 from stages.report import main
@@ -36,7 +37,7 @@ def _found(low: float, high: float, name_b: str = "supervised", num_seeds: int =
 def page_of(results: Results, all_params: Params):
     """A function that returns the page of all arms with some contrasts and changed parameters."""
 
-    def page(*contrasts: Comparison, failed: tuple[str, ...] = (), **changes: object) -> Page:
+    def page(*contrasts: Comparison, failed: tuple[str, ...] = (), **changes: object) -> str:
         params = all_params.model_copy(update=changes)
         decisions = decide(contrasts, params.report, num_images=359, failed=failed)
         return render(shared_content(params, results, decisions, [], {}))
@@ -51,10 +52,10 @@ def conclusion(page_of):
     def conclude(*contrasts: Comparison, failed: tuple[str, ...] = ()) -> str:
         num_seeds = len(contrasts[0].by_seed)
         page = page_of(*contrasts, failed=failed, seeds=list(range(num_seeds)))
-        text = " ".join(page.text.split("`metrics/report.html`")[0].split("\n", 1)[1].split())
-        shown = " ".join(page.headline.split())
+        text = " ".join(page.split("`metrics/report.html`")[0].split("\n", 1)[1].split())
+        printed = " ".join(shown(page).split())
         for part in re.split(r" - |\*\*", text.replace("`", "")):
-            assert part.strip() in shown, "the terminal shows it too"
+            assert part.strip() in printed, "the terminal shows it too"
         return text
 
     return conclude
@@ -132,7 +133,7 @@ def test_the_page_has_the_numbers_of_the_runs(params: Params, capsys: pytest.Cap
 
 
 def test_the_page_describes_the_teacher_and_all_stages(page_of) -> None:
-    page = page_of().text
+    page = page_of()
     assert "resnet34 with 24 channels. Its features of the training images form 50 clusters, of which 49.5 have" in page
 
 
@@ -162,9 +163,9 @@ def test_any_arm_alone_with_one_seed_is_reported(arm: str, tmp_path: Path, monke
 def test_every_balance_has_its_sentence(page_of, all_params: Params) -> None:
     def loss(balance: str, **changes: object) -> str:
         page = page_of(ssl_weight=0.5, joint=all_params.joint.model_copy(update={"balance": balance} | changes))
-        assert page.title == "digits, 5 labels per class, lambda 0.5" + f" ({balance})" * (balance != "fixed")
-        assert page.text.startswith(f"# {page.title}\n")
-        return next(line for line in page.text.splitlines() if line.startswith("- **Loss of the joint run**"))
+        suffix = "" if balance == "fixed" else f" ({balance})"
+        assert page.startswith(f"# digits, 5 labels per class, lambda 0.5{suffix}\n")
+        return next(line for line in page.splitlines() if line.startswith("- **Loss of the joint run**"))
 
     names = get_args(type(all_params.joint).model_fields["balance"].annotation)
     sentences = {name: loss(name) for name in names}
@@ -187,7 +188,7 @@ def test_every_balance_has_its_sentence(page_of, all_params: Params) -> None:
     ],
 )
 def test_the_selection_is_described_as_it_was_made(selection: str, per_class: int, expected: str, page_of) -> None:
-    text = page_of(selection=selection, labels=Labels(per_class=per_class, fraction=None)).text
+    text = page_of(selection=selection, labels=Labels(per_class=per_class, fraction=None))
     assert re.search("- \\*\\*Weights that are kept\\*\\*: " + re.escape(expected).replace(r"\{\}", ".*"), text)
 
 
@@ -208,8 +209,8 @@ def test_labels_are_counted_as_they_are_drawn(
     params = all_params.model_copy(update={"labels": budget})
     page = render(shared_content(params, replace(results, meta=meta), [], [], {}))
     count = len(labelled_index(labels, budget, seed=0))
-    assert f"{phrase}: {count} of 66 training images" in page.text and f"digits, {phrase}, " in page.title
-    assert ("which differ between seeds" in page.text) == (count < 66)
+    assert f"{phrase}: {count} of 66 training images" in page and page.startswith(f"# digits, {phrase}, ")
+    assert ("which differ between seeds" in page) == (count < 66)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_labels_are_counted_as_they_are_drawn(
     ],
 )
 def test_labels_that_ssl_uses_are_listed(fraction: float, expected: str | None, page_of, all_params: Params) -> None:
-    page = page_of(ssl=all_params.ssl.model_copy(update={"label_fraction": fraction})).text
+    page = page_of(ssl=all_params.ssl.model_copy(update={"label_fraction": fraction}))
     assert ("**Labels of SSL**" in page) == (expected is not None)
     assert expected is None or f"- **Labels of SSL**: {expected}" in page
 

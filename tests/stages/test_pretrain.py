@@ -48,4 +48,4 @@ def test_simsiam_is_reported_as_collapsed_without_its_stop_gradient_alone(
         assert found == [] and "collapsed" not in said
     else:
         assert any("collapsed" in warning for warning in found)
-        assert "warning: pretrain s0: the projections have collapsed" in said
+        assert "warning: pretrain, seed 0: the projections have collapsed" in said

@@ -1,0 +1,1 @@
+"""Stages of the DVC pipeline side by side, and how far they are."""

@@ -1,0 +1,77 @@
+"""How long the stages that are left take: from those that have run, and from the estimate of 'fkt check'."""
+
+from collections.abc import Collection, Mapping, Sequence
+from statistics import mean
+
+from fkt.core.arms import NETWORKS
+from fkt.params import Params
+
+OTHER_SECONDS = 5.0
+"""Of a stage that trains nothing, before any has run."""
+LIGHT, LIGHT_SECONDS = "note", 0.4
+"""Kind of the stages that only leave a note, and the seconds of one."""
+
+
+class Forecast:
+    """Seconds of a stage of each kind (a name without its seed or mode)."""
+
+    def __init__(self, estimated: Mapping[str, float], work: Mapping[str, float]) -> None:
+        """estimated: seconds of each kind, or empty. work: image passes of each kind that trains, in any unit."""
+        self.estimated, self.work = {LIGHT: LIGHT_SECONDS, **estimated}, work
+        self._seen: dict[str, list[float]] = {}
+        self._running: dict[str, float] = {}
+
+    def learn(self, kind: str, seconds: float, *, running: bool = False) -> None:
+        """Note how long a stage took, or will have taken if it is running."""
+        if running:
+            self._running[kind] = seconds
+        else:
+            self._seen.setdefault(kind, []).append(seconds)
+
+    def seconds(self, kind: str) -> float | None:
+        """Return the expected seconds of a stage; None: nothing is known yet."""
+        known = {kind: mean(found) for kind, found in self._seen.items()}
+        known = self._running | known
+        if kind in known:
+            return known[kind]
+        shared = known.keys() & self.estimated.keys() - {LIGHT}
+        if kind in self.estimated:
+            ratio = sum(known[one] for one in shared) / sum(self.estimated[one] for one in shared) if shared else 1.0
+            return self.estimated[kind] * (ratio if kind != LIGHT else 1.0)
+        if kind not in self.work:
+            others = known.keys() - self.work.keys() - {LIGHT}
+            return mean(known[one] for one in others) if others else OTHER_SECONDS
+        shared = known.keys() & self.work.keys()
+        spent = sum(self.work[one] for one in shared)
+        return self.work[kind] * sum(known[one] for one in shared) / spent if shared else None
+
+    def left(
+        self,
+        running: Mapping[str, float | None],
+        waiting: Sequence[str],
+        needs: Mapping[str, Collection[str]],
+        kinds: Mapping[str, str],
+        jobs: int,
+    ) -> float | None:
+        """Return the seconds until all stages have run; None if that is not known yet.
+
+        running: the seconds that each running stage still takes, or None. waiting: names, each after those it needs.
+        """
+        ends: dict[str, float] = {}
+        total = 0.0
+        for name in [*running, *waiting]:
+            seconds = running[name] if name in running else self.seconds(kinds[name])
+            if seconds is None:
+                return None
+            total += seconds
+            ends[name] = seconds + max((ends.get(need, 0.0) for need in needs[name]), default=0.0)
+        return max([total / jobs, *ends.values()])
+
+
+def image_passes(params: Params) -> dict[str, float]:
+    """Return the image passes per training image that the budget gives each kind of training, about."""
+    before = params.budget.passes * params.budget.pretrain_share
+    teacher = before * params.distill.teacher_share
+    parts = {"pretrained": before, "teacher": teacher, "student": before - teacher}
+    after = dict.fromkeys(("representational", "distilled"), params.budget.passes - before)
+    return {row.stage: (parts | after).get(name, params.budget.passes) for name, row in NETWORKS.items()}

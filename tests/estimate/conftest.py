@@ -1,0 +1,5 @@
+"""The working folder of the stages' tests."""
+
+from tests.stages.conftest import write_params
+
+__all__ = ["write_params"]
