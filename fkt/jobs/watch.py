@@ -121,7 +121,9 @@ class Watch:
             return f"nothing to run: all {unchanged} stages are up to date"
         seconds = time.monotonic() - self.began
         words = f" ({in_words(seconds)})" if seconds >= 100 else ""
-        return f"{ran} stages run in {seconds:,.0f} s{words}" + (f", {unchanged} were up to date" if unchanged else "")
+        return f"{ran} stage{'s' if ran > 1 else ''} run in {seconds:,.0f} s{words}" + (
+            f", {unchanged} were up to date" if unchanged else ""
+        )
 
     def _complete(self, names: Collection[str]) -> None:
         """Print a line for each kind of these stages that is complete, if any of it ran."""
