@@ -157,7 +157,7 @@ def test_one_job_is_a_plain_dvc_repro(toy: Toy) -> None:
     assert done.returncode == 0 and toy.events() == ["first+", "first-", "second+", "second-"]
     assert re.fullmatch(r"first +\d+ s\nsecond +\d+ s\n2 stages run in \d+ s\n", done.stdout)
     toy.stage("third", "second")
-    assert re.fullmatch(r"third +\d+ s\n1 stages run in \d+ s, 2 were up to date\n", toy.repro(0).stdout)
+    assert re.fullmatch(r"third +\d+ s\n1 stage run in \d+ s, 2 were up to date\n", toy.repro(0).stdout)
     log = (toy.root / ".ckpt/logs/repro.log").read_text()
     assert "Stage 'first' didn't change" in log and said(log) == ""
 
