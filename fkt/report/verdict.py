@@ -143,8 +143,8 @@ def next_steps(decisions: Sequence[Decision], num_seeds: int, untuned: Sequence[
     steps = []
     if "failed" in kinds:
         steps.append(
-            "A training failed. The checks below say which one and what to change; then run `dvc repro` again, which "
-            "trains only what has changed."
+            "Change what the problems of the failed trainings say, then run `dvc repro` again, which trains only what "
+            "has changed."
         )
     if untuned:
         steps.append(
