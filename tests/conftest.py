@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""For the tests of pages; None if there is none."""
 CODE = ("fkt", "stages", "presets", "sweeps", "params.yaml", "tuning.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
 
 os.environ["MPLBACKEND"] = "Agg"

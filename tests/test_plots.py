@@ -10,11 +10,10 @@ import yaml
 from dvc_render.html import PAGE_HTML
 from dvc_render.vega import VegaRenderer
 
-from tests.conftest import ROOT, Project
+from tests.conftest import BROWSER, ROOT, Project
 
 PAGE = (ROOT / ".dvc/plots/page.html").read_text(encoding="utf-8")
 PLOTS = [plot for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] if isinstance(plot, dict)]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LIST_REQUESTS = """<script>
 setTimeout(() => { document.title = performance.getEntriesByType("resource").map(one => one.name).join(" "); }, 5000);
 </script>"""

@@ -3,7 +3,6 @@
 import html as entities
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +24,7 @@ from fkt.report.page import shared_content
 from fkt.report.statistics import Comparison, Spread
 from fkt.report.summary import class_rows, compare_arms, confusion_rows, curve_rows
 from fkt.report.verdict import decide, next_steps
-
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+from tests.conftest import BROWSER
 
 
 def _render(params: Params, results: Results, **changes: Any) -> str:
@@ -187,7 +183,7 @@ addEventListener("load", () => {
 """
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium or Chrome here")
 @pytest.mark.parametrize("width", [1200, 500])
 def test_the_page_works_in_a_browser_without_a_request(page: str, width: int, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
