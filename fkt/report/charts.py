@@ -62,11 +62,11 @@ def axis(values: Sequence[float], count: int = 6) -> Axis:
 def log_axis(values: Sequence[float]) -> Axis:
     """Return an axis of logarithms to base 10 that shows all values, with ticks at 1, 2 and 5 times powers of ten."""
     low, high = min(values), max(values)
-    powers = range(math.floor(low), math.ceil(high) + 1)
+    powers = range(math.floor(low), math.ceil(high) + 2)
     every = [power + math.log10(step) for power in powers for step in (1, 2, 5)]
     first = max(at for at, tick in enumerate(every) if tick <= low + 1e-9)
     last = min(at for at, tick in enumerate(every) if tick >= high - 1e-9)
-    ticks = every[first : last + 1]
+    ticks = every[first : max(last, first + 1) + 1]
     return Axis(ticks[0], ticks[-1], ticks)
 
 

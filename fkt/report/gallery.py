@@ -15,7 +15,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from fkt.report.arms import Arm, Maps, check_same_images
+from fkt.report.arms import Arm, Maps, MissingResult, check_same_images
 
 SHOWN = 8
 """Images in a row of pictures."""
@@ -28,7 +28,6 @@ OPACITY = 0.6
 LOSSLESS_SIDE = 48
 """Longest side of pictures stored as PNG; larger ones are JPEG."""
 LONGEST_SIDE = 128
-MAP_SIDE = 64
 
 Pixels = NDArray[np.uint8]
 
@@ -71,6 +70,8 @@ def make_gallery(
     check_same_images(maps)
     ids, labels = maps[0].ids, maps[0].labels
     row_of = {number: row for row, number in enumerate(arms[0].ids.tolist())}
+    if not set(ids.tolist()) <= set(row_of):
+        raise MissingResult("activation maps and scores are of different test images; run 'dvc repro' to update both")
     rows = np.array([row_of[number] for number in ids.tolist()])
     seen = {arm.mode: _seen(arm, rows, labels) for arm in arms}
 

@@ -6,6 +6,7 @@ import math
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fkt.core.arms import PALETTE
+from fkt.core.arms import NETWORKS, PALETTE
 from fkt.data.meta import SPLITS, Meta
 from fkt.params import Params
 from fkt.params.presets import flat, preset_values, shown
@@ -47,6 +48,8 @@ COLUMNS = {
     "calibration_error": "Calibration error %",
     "quadratic_kappa": "Quadratic kappa",
 }
+CLOSE = 5
+"""Most classes that are named beside the worst one."""
 CLASS_SCORES = {"recall": "Recall", "precision": "Precision", "f1": "F1", "auroc": "AUROC"}
 SUSPECT = (
     "conflicting labels", "copies across splits", "unreadable files", "ignored folders", "cropped images",
@@ -88,8 +91,9 @@ def render(
     environment.filters |= {"points": _points, "thousands": "{:,.0f}".format, "code": _code}
     arms, classes, decisions = results.arms, results.meta.classes, shared["decisions"]
     comparisons = [*(decision.comparison for decision in decisions), *others]
+    declared = [decision.comparison for decision in decisions] or others
     points = difference_axis(comparisons, params.report.margin) if comparisons else None
-    gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in comparisons], results.names)
+    gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in declared], results.names)
     best = chosen_arm(decisions) or max(arms, key=lambda arm: float(np.mean(arm.kept_val_accuracy))).mode
     known = [key for key in COLUMNS if key != "quadratic_kappa" or params.prepare.ordered]
     known = [key for key in known if any(score(arm.results, key) for arm in arms)]
@@ -119,7 +123,10 @@ def render(
         "matrix": len(classes) <= MATRIX_CLASSES,
         "gallery": gallery,
         "differ_options": [(f"{a}|{b}", f"{a} right, {b} wrong") for a, b, _ in gallery.differ],
-        "map_notes": [(model.mode, METHODS[model.method], model.layer, model.side) for model in results.maps],
+        "map_target": next((model.target for model in results.maps if model.target), None),
+        "map_notes": [
+            (model.mode, METHODS[model.method], model.layer, model.side) for model in results.maps if model.target
+        ],
         "data": Markup(json.dumps(data).replace("<", "\\u003c")),  # noqa: S704 - JSON in which no tag can begin
         "panels": curve_panels(tables["curves"]),
         "sheet": results.sheet,
@@ -144,14 +151,14 @@ def checks(
     """Return what a reader should know before believing the verdict, the worst first."""
     counts, seeds = results.meta.counts, len(params.seeds)
     failed = [sentence for found in signs.values() for sentence in found]
-    found = [Check("bad", "A training failed", f"{sentence}.") for sentence in failed]
+    found = [Check("bad", "A training may have failed", f"{sentence}.") for sentence in failed]
     if not failed:
         found.append(
             Check(
                 "good",
-                "Every training worked",
-                f"Every arm is better than predicting the most frequent class ({shared['majority']} %), every loss "
-                "fell and settled, and no features collapsed.",
+                "No sign of a failed training",
+                "Every arm predicts better than chance, no loss rose or was still falling fast, and no features "
+                "collapsed.",
             )
         )
     found += [Check("warn", "Warning of a training", f"{warning}") for warning in shared["warnings"]]
@@ -162,24 +169,27 @@ def checks(
     )
     if shared["unequal"]:
         (most, its_most), (least, its_least) = shared["unequal"]
-        reason = "a section of params.yaml sets epochs" if shared["own_epochs"] else "runs are rounded to whole steps"
-        text = f"{most} used {its_most:,.0f} image passes, {least} used {its_least:,.0f}, because {reason}."
+        unit = params.budget.unit
+        reason = {"epochs": "pretraining comes on top of the epochs", "labelled_steps": "pretraining comes on top"}.get(
+            unit, "runs are rounded to whole steps"
+        )
+        reason = "a section of params.yaml sets epochs" if shared["own_epochs"] else f"{reason} (`budget.unit: {unit}`)"
+        text = f"{most} used {its_most:,.0f} image passes in a run, {least} used {its_least:,.0f}, because {reason}."
         found.append(Check("warn", "Unequal budgets", f"{text} A difference may come from the extra training."))
     else:
-        found.append(Check("good", "Equal budgets", f"All arms spent the same ({params.budget.unit})."))
+        found.append(Check("good", "Equal budgets", f"All arms spent the same (`budget.unit: {params.budget.unit}`)."))
     found.append(_tuning(shared["tuned"]))
     found += _data_checks(results.meta)
-    if (least := min(counts["test"])) < FEW_TEST:
-        name = results.meta.classes[counts["test"].index(least)]
-        found.append(
-            Check("warn", "Few test images", f"{name} has only {_count(least, 'test image')}: its scores say little.")
-        )
+    if min(counts["test"]) < FEW_TEST:
+        few = [name for name, count in zip(results.meta.classes, counts["test"], strict=True) if count < FEW_TEST]
+        text = f"{_count(len(few), 'class').replace('classs', 'classes')} with fewer than {FEW_TEST}, such as {few[0]}"
+        found.append(Check("warn", "Few test images", f"{text}: scores of such a class say little."))
     found.append(
         Check(
             "note",
             "Not checked: groups",
             "fkt does not know which images belong together (one patient, one scene, one series). If such images "
-            "are in both training and test, all scores are too high.",
+            "are in both training and test, all scores are too high. Similar images are not searched for.",
         )
     )
     order: dict[State, int] = {"bad": 0, "warn": 1, "good": 2, "note": 3}
@@ -189,7 +199,7 @@ def checks(
 def _tuning(tuned: Mapping[str, int | None]) -> Check:
     trials = set(tuned.values())
     if trials == {None}:
-        return Check("warn", "Untuned", "The settings of no arm were tuned on these data: run fkt tune.")
+        return Check("warn", "Untuned", "The settings of no arm were tuned on these data: run `fkt tune`.")
     if None in trials or len(trials) > 1:
         text = ", ".join(f"{mode} {trials or 'none'}" for mode, trials in tuned.items())
         return Check(
@@ -203,7 +213,13 @@ def _tuning(tuned: Mapping[str, int | None]) -> Check:
 def _data_checks(meta: Meta) -> list[Check]:
     found = findings(meta)
     checks = [Check("warn", title.capitalize(), f"{found[title][0]}.") for title in SUSPECT if title in found]
-    return checks or [Check("good", "Clean data", "Every image is read, and no image is in two splits or two classes.")]
+    return checks or [
+        Check(
+            "good",
+            "Clean data",
+            "All images could be read, and no two identical images are in different splits or classes.",
+        )
+    ]
 
 
 def per_class(rows: pd.DataFrame, modes: Sequence[str], best: str) -> dict[str, list[tuple[str, int, list[Any]]]]:
@@ -246,6 +262,7 @@ def worst_class(per_class: pd.DataFrame, confusion: pd.DataFrame, mode: str) -> 
         "recall": 100 * row["mean"],
         "low": 100 * row["low"],
         "high": min(100.0, 100 * row["high"]),
+        "close": own.loc[(own["low"] <= row["mean"]) & (own["class"] != row["class"]), "class"].tolist()[:CLOSE],
         "taken": None if taken is None else (taken["predicted"], 100 * taken["share"]),
     }
 
@@ -266,13 +283,20 @@ def confusions(arm: Arm) -> dict[str, Any]:
 
 def provenance() -> list[tuple[str, str]]:
     """Return which software has made the report."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    command = ["git", "rev-parse", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, fixed words
-    return [
-        ("Software", f"Python {platform.python_version()}, {versions}"),
-        ("git commit", found.stdout.strip() or "none"),
-    ]
+    versions = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    return [("Software of this report", ", ".join(versions)), ("git commit of this report", _revision())]
+
+
+def _revision() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    except OSError:
+        return "unknown"
+    return found.stdout.strip().replace("-dirty", ", with changes") or "unknown"
 
 
 def duration(seconds: float) -> str:
@@ -286,11 +310,13 @@ def duration(seconds: float) -> str:
 def differences(params: Params) -> list[tuple[str, str, str]]:
     """Return key, value in the dataset's preset, and our value for each parameter that differs."""
     preset = preset_values(params.dataset)
+    unused = {network.section for network in NETWORKS.values()}
+    unused -= {NETWORKS[name].section for name in params.trained}
     ours = dict(flat(params.model_dump(by_alias=True, mode="json")))
     return [
         (key, shown(preset.get(key)), shown(value))
         for key, value in ours.items()
-        if preset and preset.get(key) != value and not key.startswith("tuning")
+        if preset and preset.get(key) != value and key.split(".")[0] not in {"tuning", *unused}
     ]
 
 

@@ -81,7 +81,7 @@ def shared_content(
         "contrasts": [_cells(decision.comparison) for decision in decisions],
         "others": [_cells(found) for found in others],
         "metric": params.report.metric.replace("_", " "),
-        "unequal": (most, least) if params.budget.unit == "passes" and most[1] > UNEQUAL * least[1] else None,
+        "unequal": (most, least) if params.budget.unit != "flops" and most[1] > UNEQUAL * least[1] else None,
         "own_epochs": any(part["budget"] == "own_epochs" for arm in arms for parts in arm.costs for part in parts),
         "tuned": tuned,
         "majority": f"{100 * majority_scores(counts['train'], arms[0].labels)['accuracy']:.2f}",
@@ -93,10 +93,7 @@ def shared_content(
         "losses": _losses(arms),
         "costs": [[mode, *_cost_cells(spent, images["train"])] for mode, spent in costs.items()],
         "stages": {
-            mode: [
-                (name, f"{passes / images['train']:.1f}", f"{flops / 1e12:,.3g}")
-                for name, passes, flops in spent.stages
-            ]
+            mode: [(name, f"{passes / images['train']:.1f}", _tera(flops)) for name, passes, flops in spent.stages]
             for mode, spent in costs.items()
             if len(spent.stages) > 1
         },
@@ -139,11 +136,15 @@ def _cost_cells(spent: Cost, num_train: int) -> list[str]:
     return [
         f"{spent.image_passes / num_train:.1f}",
         f"{spent.image_passes:,.0f}",
-        f"{spent.flops / 1e12:,.3g}" if spent.flops < 1e15 else f"{spent.flops / 1e12:,.0f}",
+        _tera(spent.flops),
         scaled(spent.seconds, 1, 1),
         f"{spent.images_per_second:,.0f}",
         f"{spent.peak_memory_mb:,.0f}",
     ]
+
+
+def _tera(flops: float) -> str:
+    return f"{flops / 1e12:,.3g}" if flops < 1e15 else f"{flops / 1e12:,.0f}"
 
 
 def _teacher(clusters: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -44,10 +44,11 @@ def _decide(found: Comparison, margin: float, level: Level, num_images: int, fai
         return Decision(found, kind)
     size = goal(found, margin)
     options = ((seeds, needed_images(found.spread, seeds, size, level)) for seeds in (num_seeds, 2 * num_seeds))
-    images = next(((seeds, images) for seeds, images in options if images is not None), None)
+    images = next(((seeds, images) for seeds, images in options if images is not None and images > num_images), None)
     return Decision(found, kind, needed_seeds(found.spread, num_images, size, level), images)
 
 
+UNDECIDED = "undecided: these runs do not show which arm is better"
 NOT_JOINTLY = "do not train jointly"
 # By what the first contrast (functional - supervised) and the second (functional - representational) say.
 _ADVICE = {
@@ -69,6 +70,13 @@ _ADVICE = {
     ("undecided", "better"): "joint training beats pretraining first; whether it beats labels alone is undecided",
     ("undecided", "worse"): "pretraining first beats joint training; whether that beats labels alone is undecided",
 }
+_WITHOUT_JOINT = {
+    "better": "pretrain first, then fine-tune",
+    "worse": "train on labels alone",
+    "equivalent": "train on labels alone",
+    "undecided": f"{NOT_JOINTLY}; whether pretraining first beats labels alone is undecided",
+    None: NOT_JOINTLY,
+}
 _SINGLE = {"better": "train jointly", "equivalent": "labels alone are enough", "worse": "train on labels alone"}
 
 
@@ -83,11 +91,20 @@ def advice(decisions: Sequence[Decision]) -> str:
     if "failed" in found.values():
         return "no verdict, because a training failed"
     if first and second:
-        return _ADVICE.get((first, second), "not enough evidence")
+        words = _ADVICE.get((first, second), UNDECIDED)
+        return _WITHOUT_JOINT[_third(found)] if words == NOT_JOINTLY else words
     if first:
-        return _SINGLE.get(first, "not enough evidence")
-    decided = [decision for decision in decisions if decision.kind != "undecided"]
-    return "see the comparisons below" if decided else "not enough evidence"
+        return _SINGLE.get(first, UNDECIDED)
+    if len(decisions) == 1 and decisions[0].kind in ("better", "worse"):
+        return f"{decisions[0].comparison.name_a} is {decisions[0].kind} than {decisions[0].comparison.name_b}"
+    return "see the comparisons below" if {*found.values()} - {"undecided"} else UNDECIDED
+
+
+def _third(found: Mapping[tuple[str, str], str]) -> str | None:
+    """Return what the contrast representational - supervised says, if it is declared in either order."""
+    kind = found.get(("supervised", "representational"))
+    flipped = {"better": "worse", "worse": "better"}.get(kind, kind) if kind else None
+    return found.get(("representational", "supervised"), flipped)
 
 
 def answer(decisions: Sequence[Decision], others: Sequence[Comparison]) -> str:
@@ -101,7 +118,8 @@ def answer(decisions: Sequence[Decision], others: Sequence[Comparison]) -> str:
     rest = next((one for one in others if (one.name_a, one.name_b) == ("representational", "supervised")), None)
     if words == NOT_JOINTLY and rest is not None and not rest.low <= 0 <= rest.high:
         better = "Pretraining first looks" if rest.low > 0 else "Labels alone look"
-        return f"{sentence} {better} better than {'labels alone' if rest.low > 0 else 'pretraining first'}."
+        other = "labels alone" if rest.low > 0 else "pretraining first"
+        return f"{sentence} {better} better than {other} (exploratory, no verdict)."
     return sentence
 
 
@@ -154,8 +172,8 @@ def next_steps(decisions: Sequence[Decision], num_seeds: int, untuned: Sequence[
     if "few seeds" in kinds:
         wanted = max(MIN_SEEDS, *(decision.seeds or 0 for decision in decisions))
         steps.append(
-            f"Name {wanted} seeds in `seeds` of params.yaml (now {num_seeds}) and run `dvc repro`: only the new seeds "
-            "are trained."
+            f"Write at least {wanted} seeds into `seeds` of params.yaml (now {num_seeds}) and run `dvc repro`: only "
+            "the new seeds are trained. Choose the number once: adding seeds until a difference shows finds false ones."
         )
     steps += [_to_decide(decision, num_seeds) for decision in decisions if decision.kind == "undecided"]
     if advice(decisions) == NOT_JOINTLY:

@@ -67,12 +67,12 @@ def test_nothing_is_fetched(page: str) -> None:
 
 def test_the_worst_class_is_that_of_scikit_learn(page: str, results: Results) -> None:
     text, classes = _text(page, "classes"), results.meta.classes
-    mode = re.match(r".*In the arm (\w+) it is", text)
+    mode = re.match(r".*In the arm (\w+),", text)
     assert mode is not None
     arm = next(arm for arm in results.arms if arm.mode == mode[1])
     recall = np.mean([recall_score(arm.labels, one, average=None) for one in arm.predicted], axis=0)
     name = " ".join(classes[int(recall.argmin())].split())
-    assert f"it is {name} , with a recall of {100 * recall.min():.1f} %" in text
+    assert f"{name} has the lowest recall: {100 * recall.min():.1f} %" in text
 
 
 def test_the_pictures_are_those_that_are_most_confidently_wrong(results: Results) -> None:
@@ -103,9 +103,9 @@ def test_what_could_be_wrong_is_said(all_params: Params, results: Results) -> No
     }
     text = _text(_render(all_params, results, notes=notes), "checks")
     assert "problem Too few seeds. 2 seeds; a verdict needs at least 5." in text
-    assert "look Conflicting labels. 1 group of identical images, 0 of them across splits" in text
-    assert "look Unreadable files. 1 left out." in text
-    assert text.index("problem") < text.index("look") < text.index("fine") < text.index("unknown")
+    assert "check Conflicting labels. 1 group of identical images, 0 of them across splits" in text
+    assert "check Unreadable files. 1 left out." in text
+    assert text.index("problem") < text.index("! check") < text.index("fine") < text.index("unknown")
     clean = _text(_render(all_params, results), "checks")
     assert "Conflicting" not in clean and "fine Clean data." in clean
 
@@ -135,18 +135,20 @@ def test_curves_have_a_line_for_every_seed_and_the_mean(results: Results) -> Non
 
 
 def test_what_to_do_next_follows_from_the_verdict() -> None:
-    def steps(kind_low: float, kind_high: float, seeds: int, untuned: tuple[str, ...] = ()) -> str:
+    def steps(low: float, high: float, seeds: int, untuned: tuple[str, ...] = (), third: Any = None) -> str:
+        pairs = [("functional", "supervised", low, high), ("functional", "representational", low, high)]
+        pairs += [("representational", "supervised", *third)] if third else []
         spread = Spread(0.01, 0.05, 0.1)
-        found = [
-            Comparison("functional", other, (kind_low + kind_high) / 2, kind_low, kind_high, 0.1, spread, [0.0] * seeds)
-            for other in ("supervised", "representational")
-        ]
+        found = [Comparison(a, b, (x + y) / 2, x, y, 0.1, spread, [0.0] * seeds) for a, b, x, y in pairs]
         report = Report(metric="accuracy", contrasts=["functional - supervised"], margin=1.0, confidence=0.95)
         decisions = decide(found, report, num_images=5000, failed=())
         return "\n".join(next_steps(decisions, seeds, untuned))
 
     assert "fkt predict models/functional/s0" in steps(0.02, 0.05, 8)
     assert "add `representational - supervised` to `report.contrasts`" in steps(-0.05, -0.02, 8)
+    assert "report.contrasts" not in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
+    assert "fkt predict models/representational/s0" in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
+    assert "fkt predict models/supervised/s0" in steps(-0.05, -0.02, 8, third=(-0.05, -0.02))
     assert "To decide between functional and supervised: about" in steps(-0.01, 0.03, 8)
     assert "(now 3)" in steps(0.02, 0.05, 3) and "predict" not in steps(0.02, 0.05, 3)
     assert "Nobody has tuned supervised and functional" in steps(0.02, 0.05, 8, ("supervised", "functional"))

@@ -77,10 +77,10 @@ BETTER, WORSE, EQUAL, OPEN = (0.012, 0.05), (-0.05, -0.012), (-0.004, 0.008), (-
         (EQUAL, EQUAL, "labels alone are enough; no arm differs by a margin that matters"),
         (EQUAL, WORSE, "pretrain first, then fine-tune"),
         (WORSE, BETTER, "train on labels alone"),
-        (OPEN, OPEN, "not enough evidence"),
+        (OPEN, OPEN, "undecided: these runs do not show which arm is better"),
         (BETTER, None, "train jointly"),
         (EQUAL, None, "labels alone are enough"),
-        (OPEN, None, "not enough evidence"),
+        (OPEN, None, "undecided: these runs do not show which arm is better"),
     ],
 )
 def test_the_verdict_is_what_the_contrasts_say_together(conclusion, first, second, expected: str) -> None:
@@ -111,7 +111,7 @@ def test_there_is_no_verdict_from_few_seeds_or_a_failed_training(conclusion) -> 
     assert "no verdict from fewer than 5 seeds. The difference is +3.1 points (95 % interval: +1.2" in few
     seeds = needed_seeds(_found(*BETTER).spread, 359, 0.031, Level(0.95))
     assert f"About {seeds} seeds would tell a difference of this size." in few
-    assert f"Name {seeds} seeds in `seeds` of params.yaml (now 3)" in few
+    assert f"Write at least {seeds} seeds into `seeds` of params.yaml (now 3)" in few
     assert "About" not in conclusion(_found(*BETTER, num_seeds=1))
     failed = conclusion(_found(*BETTER), _found(*EQUAL, name_b="representational"), failed=("representational",))
     assert "**No verdict, because a training failed.**" in failed

@@ -26,7 +26,7 @@ for (const choice of document.querySelectorAll("[data-choice]")) {
     for (const part of document.querySelectorAll(`[data-part="${name}"]`)) part.hidden = part.dataset.value !== value;
   };
   choice.addEventListener("click", event => event.target.closest("button") && press(event.target.closest("button").value));
-  press(choice.querySelector("[aria-pressed=true]").value);
+  press((choice.querySelector("[aria-pressed=true]") ?? choice.firstElementChild).value);
 }
 for (const box of document.querySelectorAll("[data-toggle]")) {
   box.addEventListener("change", () => {
@@ -69,12 +69,10 @@ for (const target of document.querySelectorAll(".images[data-positions]"))
 for (const button of document.querySelectorAll("button[data-cell]")) {
   button.addEventListener("click", () => {
     const [arm, cell] = button.dataset.cell.split(":");
-    const [actual, predicted] = cell.split(",").map(number => data.classes[number]);
-    const positions = data.cells[arm]?.[cell] ?? [];
-    document.getElementById("cell-title").textContent =
-      positions.length ? `${arm}: ${actual} taken for ${predicted}`.replace(`${actual} taken for ${actual}`, `${actual}, recognized`)
-        : `${arm}: no picture of ${actual} taken for ${predicted} is on this page; see metrics/predictions.csv`;
-    fill(document.getElementById("cell-images"), positions);
+    const [i, j] = cell.split(",");
+    const words = i === j ? `${data.classes[i]}, recognized` : `${data.classes[i]} taken for ${data.classes[j]}`;
+    document.getElementById("cell-title").textContent = `${arm}: ${words}`;
+    fill(document.getElementById("cell-images"), data.cells[arm][cell]);
     document.getElementById("cell").hidden = false;
     document.getElementById("cell").scrollIntoView({ block: "nearest" });
   });
