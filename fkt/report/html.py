@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import math
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -287,16 +286,11 @@ def provenance() -> list[tuple[str, str]]:
     for name in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{name} {importlib.metadata.version(name)}")
-    return [("Software of this report", ", ".join(versions)), ("git commit of this report", _revision())]
-
-
-def _revision() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
-    except OSError:
-        return "unknown"
-    return found.stdout.strip().replace("-dirty", ", with changes") or "unknown"
+    # No commit: the page would change with every commit, and DVC would find it changed.
+    return [
+        ("Software of this report", ", ".join(versions)),
+        ("git commit of a training", "`revision` in `models/ARM/sSEED/card.json`, with all of its parameters"),
+    ]
 
 
 def duration(seconds: float) -> str:
