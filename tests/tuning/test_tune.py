@@ -8,7 +8,6 @@ import pytest
 
 from fkt.core.errors import ParamsError
 from fkt.params import load_params, parse_params, tuned_trials
-from fkt.params.presets import flat
 from fkt.params.reader import parse_yaml
 from fkt.sweeps.spec import Cell
 from fkt.tuning import trials as trials_module
@@ -259,4 +258,5 @@ def test_dvc_runs_the_trials_and_a_second_call_runs_nothing(project: Project) ->
     assert sorted(listed) == sorted(experiments)
     assert project.python("fkt", "tune", "--show").stdout.startswith("# Settings chosen on validation images")
     params = parse_yaml(kept["params.yaml"].decode(), "params.yaml")
-    assert [dict(flat(entry))["arm"] for entry in params["tuning"]] == ["representational"]  # type: ignore[index]
+    trials = {entry["arm"]: entry["trials"] for entry in params["tuning"]}  # type: ignore[index]
+    assert trials == {"supervised": 8, "functional": 8, "representational": 2}, "those of the default stay"
