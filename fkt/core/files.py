@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, which takes its place when the block ends without an error.
+    """Yield a temporary path in the same folder; its file replaces ``path`` when the block ends without an error.
 
     Each process has a temporary name of its own: two workers of a queue may write the same file.
     """

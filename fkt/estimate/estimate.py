@@ -29,7 +29,7 @@ DVC_SHARE, LIGHT_SHARE, ALONE_SHARE = 1.4, 0.45, 0.3
 """Seconds that DVC takes for a stage relative to those of 'dvc stage list': for a stage that runs in a process of its
 own, for one that only leaves a note, and for one of many in a single 'dvc repro'."""
 PREPARE_SECONDS = {True: 4e-3, False: 2e-5}
-"""For each raw image: one that is a file of its own, and one of an array."""
+"""For each raw image; True: it is an image file, False: it is a row of an array."""
 UNDISTURBED = 0.85
 """Share of a core from which a measurement counts as that of a free machine."""
 CAM_PASSES = 4.0

@@ -62,7 +62,7 @@ class MoCoParams(SimCLRParams):
     queue_size: OrAuto[Count]
     """K, the maximum number of keys in the queue. It is reduced to the number of training images outside a batch."""
     tau: Probability
-    """Share of its own weights that the key network keeps in a step; m in the paper."""
+    """Share of the old weights in the new weights of the key network, at each step; m in the paper."""
     symmetric: bool
     """Use each view as query and as key: twice the passes, and the keys of both views enter the queue."""
 

@@ -64,7 +64,7 @@ def laid(names: list[str]) -> str:
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """Return the dotted keys and values of a preset over the default; empty if there is no such preset."""
+    """Return the dotted keys and values of a preset over the default; empty for an unknown name."""
     base, path = (PRESETS / f"{one}.yaml" for one in (BASE, name))
     if not base.is_file() or not path.is_file():
         return {}

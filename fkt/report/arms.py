@@ -116,7 +116,7 @@ class Results:
     clusters: list[dict[str, Any]]
     """For each seed, the teacher and its clusters; empty without the arm ``distilled``."""
     sheet: str | None
-    """The picture of augmented views as a data URI; None if there is none."""
+    """The picture of augmented views as a data URI; None if it is missing."""
     transfers: dict[str, list[dict[str, Any]]]
     """For each other dataset and seed, the probe scores of the pretrained backbone."""
 
@@ -216,7 +216,7 @@ def _read_json(path: Path, stage: str) -> dict[str, Any]:
 
 
 def _read_picture(path: Path) -> str | None:
-    """Read a PNG file as a data URI; None if there is none."""
+    """Read a PNG file as a data URI; None if it is missing."""
     if not path.is_file():
         return None
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -6,9 +6,8 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,16 +15,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fkt.core.arms import NETWORKS, PALETTE
-from fkt.data.meta import SPLITS, Meta
+from fkt.core.progress import in_words
+from fkt.data.meta import SPLITS
 from fkt.params import Params
 from fkt.params.presets import flat, preset_values, shown
-from fkt.raw.notes import data_card, findings
+from fkt.raw.notes import data_card
 from fkt.report.arms import Arm, Results
 from fkt.report.charts import axis, curve_panels, difference_axis
 from fkt.report.gallery import make_gallery
 from fkt.report.maps_figure import METHODS
+from fkt.report.page_checks import checks
 from fkt.report.published import PUBLISHED, SOURCE
-from fkt.report.statistics import MIN_SEEDS, Comparison
+from fkt.report.statistics import Comparison
 from fkt.report.summary import score
 from fkt.report.tables import percent, scaled
 from fkt.report.verdict import chosen_arm
@@ -34,8 +35,6 @@ FOLDER = Path(__file__).parent / "templates"
 MATRIX_CLASSES = 20
 """Most classes for which confusions are a matrix; for more, the most frequent ones are listed."""
 LISTED = 25
-FEW_TEST = 20
-"""Test images of a class below which its recall says little."""
 COLUMNS = {
     "accuracy": "Accuracy %",
     "balanced_accuracy": "Balanced accuracy %",
@@ -50,22 +49,7 @@ COLUMNS = {
 CLOSE = 5
 """Most classes that are named beside the worst one."""
 CLASS_SCORES = {"recall": "Recall", "precision": "Precision", "f1": "F1", "auroc": "AUROC"}
-SUSPECT = (
-    "conflicting labels", "copies across splits", "unreadable files", "ignored folders", "cropped images",
-    "classes without images",
-)  # fmt: skip
-"""What may be wrong with the data; see ``fkt.raw.notes.findings``."""
 PACKAGES = ("torch", "torchvision", "albumentations", "dvc")
-State = Literal["good", "warn", "bad", "note"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the section on what could be wrong."""
-
-    state: State
-    title: str
-    text: str
 
 
 def render(
@@ -135,90 +119,13 @@ def render(
         "card": data_card(results.meta),
         "published": PUBLISHED.get(params.dataset, []),
         "source": SOURCE,
-        "duration": duration(_total_seconds(results)),
+        "duration": in_words(_total_seconds(results)),
         "changed": differences(params),
         "provenance": provenance(),
         "style": Markup((FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         "script": Markup((FOLDER / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
     }
     return environment.get_template("report.html.j2").render(content)
-
-
-def checks(
-    params: Params, results: Results, signs: Mapping[str, Sequence[str]], shared: Mapping[str, Any]
-) -> list[Check]:
-    """Return what a reader should know before believing the verdict, the worst first."""
-    counts, seeds = results.meta.counts, len(params.seeds)
-    failed = [sentence for found in signs.values() for sentence in found]
-    found = [Check("bad", "A training may have failed", f"{sentence}.") for sentence in failed]
-    if not failed:
-        found.append(
-            Check(
-                "good",
-                "No sign of a failed training",
-                "Every arm predicts better than chance, no loss rose or was still falling fast, and no features "
-                "collapsed.",
-            )
-        )
-    found += [Check("warn", "Warning of a training", f"{warning}") for warning in shared["warnings"]]
-    found.append(
-        Check("good", "Enough seeds", f"{seeds} seeds; a verdict needs at least {MIN_SEEDS}.")
-        if seeds >= MIN_SEEDS
-        else Check("bad", "Too few seeds", f"{_count(seeds, 'seed')}; a verdict needs at least {MIN_SEEDS}.")
-    )
-    if shared["unequal"]:
-        (most, its_most), (least, its_least) = shared["unequal"]
-        unit = params.budget.unit
-        reason = {"epochs": "pretraining comes on top of the epochs", "labelled_steps": "pretraining comes on top"}.get(
-            unit, "runs are rounded to whole steps"
-        )
-        reason = "a section of params.yaml sets epochs" if shared["own_epochs"] else f"{reason} (`budget.unit: {unit}`)"
-        text = f"{most} used {its_most:,.0f} image passes in a run, {least} used {its_least:,.0f}, because {reason}."
-        found.append(Check("warn", "Unequal budgets", f"{text} A difference may come from the extra training."))
-    else:
-        found.append(Check("good", "Equal budgets", f"All arms spent the same (`budget.unit: {params.budget.unit}`)."))
-    found.append(_tuning(shared["tuned"]))
-    found += _data_checks(results.meta)
-    if min(counts["test"]) < FEW_TEST:
-        few = [name for name, count in zip(results.meta.classes, counts["test"], strict=True) if count < FEW_TEST]
-        text = f"{_count(len(few), 'class').replace('classs', 'classes')} with fewer than {FEW_TEST}, such as {few[0]}"
-        found.append(Check("warn", "Few test images", f"{text}: scores of such a class say little."))
-    found.append(
-        Check(
-            "note",
-            "Not checked: groups",
-            "fkt does not know which images belong together (one patient, one scene, one series). If such images "
-            "are in both training and test, all scores are too high. Similar images are not searched for.",
-        )
-    )
-    order: dict[State, int] = {"bad": 0, "warn": 1, "good": 2, "note": 3}
-    return sorted(found, key=lambda check: order[check.state])
-
-
-def _tuning(tuned: Mapping[str, int | None]) -> Check:
-    trials = set(tuned.values())
-    if trials == {None}:
-        return Check("warn", "Untuned", "The settings of no arm were tuned on these data: run `fkt tune`.")
-    if None in trials or len(trials) > 1:
-        text = ", ".join(f"{mode} {trials or 'none'}" for mode, trials in tuned.items())
-        return Check(
-            "warn", "Unequal tuning", f"Trials on validation images: {text}. An arm with more has an advantage."
-        )
-    return Check(
-        "good", "Equal tuning", f"Every arm's settings are the best of {trials.pop()} trials on validation images."
-    )
-
-
-def _data_checks(meta: Meta) -> list[Check]:
-    found = findings(meta)
-    checks = [Check("warn", title.capitalize(), f"{found[title][0]}.") for title in SUSPECT if title in found]
-    return checks or [
-        Check(
-            "good",
-            "Clean data",
-            "All images could be read, and no two identical images are in different splits or classes.",
-        )
-    ]
 
 
 def per_class(rows: pd.DataFrame, modes: Sequence[str], best: str) -> dict[str, list[tuple[str, int, list[Any]]]]:
@@ -293,14 +200,6 @@ def provenance() -> list[tuple[str, str]]:
     ]
 
 
-def duration(seconds: float) -> str:
-    """Return a time in the unit that people would use."""
-    for limit, size, unit in ((100, 1, "seconds"), (100 * 60, 60, "minutes"), (72 * 3600, 3600, "hours")):
-        if seconds < limit:
-            return f"{seconds / size:.3g} {unit}" if size > 1 else f"{seconds:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
-
-
 def differences(params: Params) -> list[tuple[str, str, str]]:
     """Return key, value in the dataset's preset, and our value for each parameter that differs."""
     preset = preset_values(params.dataset)
@@ -341,7 +240,3 @@ def _code(text: str) -> Markup:
     """Return text with parts in backquotes as HTML code; everything is escaped."""
     parts = text.split("`")
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

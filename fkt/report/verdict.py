@@ -16,7 +16,7 @@ class Decision:
 
     comparison: Comparison
     kind: Kind
-    """failed: the training of one of the arms failed, so there is no verdict."""
+    """failed: no verdict, because the training of one of the arms failed."""
     seeds: int | None = None
     """For an open contrast: number of seeds that would decide it with a probability of 80 %, if the images stay."""
     images: tuple[int, int] | None = None

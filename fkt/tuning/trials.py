@@ -92,7 +92,7 @@ def ends(trial: Trial, knobs: Sequence[Knob]) -> list[str]:
 
 
 def data_digest(dataset: str) -> str:
-    """Return the checksum of the prepared images in dvc.lock, or an empty string if there is none."""
+    """Return the checksum of the prepared images in dvc.lock, or an empty string if dvc.lock has no such entry."""
     path = Path("dvc.lock")
     if not path.is_file():
         return ""
