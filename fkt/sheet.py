@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fkt.core.files import replacing
+from fkt.core.fonts import drawable
 from fkt.data.meta import Meta
 from fkt.data.originals import examples
 from fkt.data.store import Split
@@ -52,6 +53,7 @@ def draw_sheet(
         pipeline = build_pipeline(steps, augment.engine, meta, chosen)
         views = [pipeline(stored, "sheet", name, number, index=index) for number in range(1, count + 1)]
         groups.append([(f"{name} {number}", list(as_seen(view, meta))) for number, view in enumerate(views, start=1)])
+    names = drawable(meta.classes)
     lines = [
         f"{meta.dataset}: what the networks are shown (engine: {augment.engine})",
         f"labelled: {_sentence(augment.labelled)}",
@@ -60,7 +62,7 @@ def draw_sheet(
     if crops is not None and augment.good_crops < 1:
         share = f"{100 * augment.good_crops:g} % of the images"
         lines.append(f"crops: drawn again for all examples here, for {share} in training (augment.good_crops)")
-    return _figure(groups, [meta.classes[int(label)] for label in split.labels[index]], lines)
+    return _figure(groups, [names[int(label)] for label in split.labels[index]], lines)
 
 
 def as_seen(images: Tensor, meta: Meta) -> NDArray[np.uint8]:
@@ -96,7 +98,8 @@ def _figure(groups: Sequence[Sequence[Column]], names: Sequence[str], lines: Seq
     head = 0.42 + 0.17 * (title.count("\n") + 1)
     height = head + pitch * len(names) + 0.1
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    figure.text(0.15 / width, 1 - 0.12 / height, title, va="top", ha="left", fontsize=9, linespacing=1.25)
+    place = 0.15 / width, 1 - 0.12 / height
+    figure.text(*place, title, va="top", ha="left", fontsize=9, linespacing=1.25, parse_math=False)
     for column, (group, heading, pictures) in enumerate(columns):
         left = MARGIN + pitch * column + (gap + 0.08) * group
         for row, picture in enumerate(pictures):
@@ -110,5 +113,6 @@ def _figure(groups: Sequence[Sequence[Column]], names: Sequence[str], lines: Seq
             if row == 0:
                 axes.set_title(heading, fontsize=8, pad=4)
             if column == 0:
-                axes.set_ylabel(textwrap.fill(names[row], 16), fontsize=8, rotation=0, ha="right", va="center")
+                name = textwrap.fill(names[row], 16)  # a $ in a name is a $
+                axes.set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center", parse_math=False)
     return figure

@@ -31,7 +31,7 @@ from fkt.jobs.schedule import repro_together
 from fkt.jobs.watch import Watch
 with reported():
     number, targets = int(sys.argv[1]), sys.argv[2:]
-    watch = Watch(Pipeline(targets), lambda name: name.startswith("light"), Forecast({}, {}), number or 1)
+    watch = Watch(Pipeline(targets), lambda name: name.startswith("light"), Forecast({}, {}, 1), number or 1)
     if number:
         repro_together(watch, [{}] * number)
     else:
@@ -247,7 +247,7 @@ def test_another_process_sees_how_far_the_stages_are(toy: Toy) -> None:
     """The training writes its notes as the training loop does."""
     code = (
         "import os, sys, time; from fkt.core.progress import Note\n"
-        "Note(os.environ['DVC_STAGE'], 30, 40, 7.0).write(); open('busy', 'w').close()\n"
+        "Note(os.environ['DVC_STAGE'], 30, 40, 7.0, 'loss 1.5').write(); open('busy', 'w').close()\n"
         "while not os.path.exists('go'): time.sleep(0.05)\n"
     )
     (toy.root / "train.py").write_text(code)
@@ -258,9 +258,11 @@ def test_another_process_sees_how_far_the_stages_are(toy: Toy) -> None:
     wait_until(lambda: "75 %" in str(running_repro(toy.root)))
     state = running_repro(toy.root)
     assert state is not None and re.match(r"\[1/3\] train - 75 % - about \d+ s left in total", state["line"])
-    said_elsewhere = describe(state)
-    assert re.search(r"Done:\n  first .*\nLeft:\n  last\n", said_elsewhere) and state["line"] in said_elsewhere
-    assert trainings(toy.root) == ["train - 75 % - about 7 s left of this training"]
+    running = trainings(toy.root)
+    assert running == ["train - 75 % - loss 1.5 - about 7 s left of this training"]
+    said_elsewhere = describe(state, running)
+    assert re.search(r"Done:\n  first .*\nTraining now:\n  train - 75.*\nLeft:\n  last\n", said_elsewhere)
+    assert state["line"] in said_elsewhere
     (toy.root / "go").touch()
     process.communicate(timeout=60)
     assert process.returncode == 0
@@ -277,7 +279,7 @@ def test_the_note_of_a_process_that_was_killed_is_removed(tmp_path: Path, monkey
 
 
 def test_the_time_left_follows_the_estimate_then_what_was_seen() -> None:
-    forecast = Forecast({"long": 100.0, "short": 10.0}, {"long": 10.0, "short": 1.0, "other": 5.0})
+    forecast = Forecast({"long": 100.0, "short": 10.0}, {"long": 10.0, "short": 1.0, "other": 5.0}, 1)
     kinds = {"a": "long", "b": "long", "c": "short", "d": LIGHT}
     needs: dict[str, set[str]] = {"a": set(), "b": set(), "c": {"a"}, "d": set()}
     assert forecast.left({}, ["a", "b", "c", "d"], needs, kinds, 2) == pytest.approx(110), "a, then c"
@@ -286,7 +288,7 @@ def test_the_time_left_follows_the_estimate_then_what_was_seen() -> None:
     assert forecast.seconds("short") == 5.0, "this machine is twice as fast as estimated"
     assert forecast.seconds("other") == 25.0, "without an estimate, by image passes"
     assert forecast.seconds(LIGHT) == LIGHT_SECONDS
-    assert Forecast({}, {"long": 1.0}).left({}, ["a"], needs, kinds, 1) is None, "nothing is known"
+    assert Forecast({}, {"long": 1.0}, 1).left({}, ["a"], needs, kinds, 1) is None, "nothing is known"
 
 
 def test_jobs_share_the_cores_and_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from fkt.check import load_checked
-from fkt.core.arms import NETWORKS
+from fkt.core.arms import MIN_STEPS, NETWORKS
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.progress import in_words
 from fkt.estimate.estimate import Estimate, cached, measure
@@ -83,6 +83,11 @@ def table(estimate: Estimate) -> str:
     if estimate.is_disturbed():
         free = in_words(total * estimate.measured["share"])
         lines.append(f"Other programs slow this machine down now; without them it takes about {free}.")
+    if short := [name for name, done in estimate.measured["networks"].items() if done["steps"] < MIN_STEPS]:
+        lines.append(
+            f"warning: fewer than {MIN_STEPS} steps: {', '.join(short)}. Such a training is too short for a verdict: "
+            "raise budget.passes, or lower batch_size"
+        )
     if total >= LONG_SECONDS:
         lines.append(
             f"warning: this takes {in_words(total)}. For a first result: fewer seeds, a smaller prepare.image_size, "

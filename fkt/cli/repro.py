@@ -71,7 +71,7 @@ def is_new() -> bool:
 def forecast_of(params: Params, jobs: int) -> Forecast:
     """Return what is known before anything has run."""
     estimate = cached(params, jobs)
-    return Forecast(estimate.stages() if estimate else {}, image_passes(params))
+    return Forecast(estimate.stages() if estimate else {}, image_passes(params), len(params.seeds))
 
 
 def light_stages(params: Params) -> Callable[[str], bool]:

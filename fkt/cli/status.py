@@ -35,10 +35,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{arguments.folder}: there is no such folder; give the root of a project")
     os.chdir(arguments.folder)
     root = Path()
-    if (state := running_repro(root)) is not None:
-        print(describe(state))
-        return
     lines = trainings(root)
+    if (state := running_repro(root)) is not None:
+        print(describe(state, lines))
+        return
     print("\n".join(lines) if lines else "Nothing runs now.")
     params = load_checked()
     is_light = light_stages(params)

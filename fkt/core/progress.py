@@ -23,6 +23,8 @@ class Note:
     steps: int
     seconds_left: float
     """Of this training, at the speed so far."""
+    numbers: str = ""
+    """The newest loss and validation accuracy, in words."""
     folder: str = field(default_factory=lambda: str(Path.cwd()))
     """Where it runs: queued experiments run in folders of their own."""
     pid: int = field(default_factory=os.getpid)

@@ -6,8 +6,8 @@ from statistics import mean
 from fkt.core.arms import NETWORKS
 from fkt.params import Params
 
-OTHER_SECONDS = 5.0
-"""Of a stage that trains nothing, before any has run."""
+OTHER_SECONDS, SCORING_SECONDS = 5.0, 1.5
+"""Of a stage that trains nothing, before any has run; and of scoring one seed."""
 LIGHT, LIGHT_SECONDS = "note", 0.4
 """Kind of the stages that only leave a note, and the seconds of one."""
 
@@ -15,9 +15,9 @@ LIGHT, LIGHT_SECONDS = "note", 0.4
 class Forecast:
     """Seconds of a stage of each kind (a name without its seed or mode)."""
 
-    def __init__(self, estimated: Mapping[str, float], work: Mapping[str, float]) -> None:
+    def __init__(self, estimated: Mapping[str, float], work: Mapping[str, float], seeds: int) -> None:
         """estimated: seconds of each kind, or empty. work: image passes of each kind that trains, in any unit."""
-        self.estimated, self.work = {LIGHT: LIGHT_SECONDS, **estimated}, work
+        self.estimated, self.work, self.seeds = {LIGHT: LIGHT_SECONDS, **estimated}, work, seeds
         self._seen: dict[str, list[float]] = {}
         self._running: dict[str, float] = {}
 
@@ -38,6 +38,8 @@ class Forecast:
         if kind in self.estimated:
             ratio = sum(known[one] for one in shared) / sum(self.estimated[one] for one in shared) if shared else 1.0
             return self.estimated[kind] * (ratio if kind != LIGHT else 1.0)
+        if kind.startswith("evaluate"):  # it scores all seeds
+            return SCORING_SECONDS * self.seeds
         if kind not in self.work:
             others = known.keys() - self.work.keys() - {LIGHT}
             return mean(known[one] for one in others) if others else OTHER_SECONDS

@@ -1,5 +1,6 @@
 """DVC as this package uses it: the pipeline as it sees it, its processes, and what they print."""
 
+import logging
 import os
 import re
 import signal
@@ -31,10 +32,12 @@ class Pipeline:
 
     def __init__(self, targets: Sequence[str]) -> None:
         """targets: as of ``dvc repro``; empty: all. Raises UserError if DVC cannot read the pipeline."""
+        from dvc import progress
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
         from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
+        progress.logger.setLevel(logging.CRITICAL)  # no bar for each file that DVC compares
         try:
             self._repo = Repo()
             graph = get_active_graph(self._repo.index.graph)

@@ -24,10 +24,11 @@ def running_repro(root: Path) -> dict[str, Any] | None:
     return None
 
 
-def describe(state: dict[str, Any]) -> str:
-    """Return the state of a running 'fkt repro' in words."""
+def describe(state: dict[str, Any], running: Sequence[str]) -> str:
+    """Return the state of a running 'fkt repro' in words; running: see ``trainings``."""
     ago = f"{in_words(time.time() - state['time'])} ago: " if time.time() - state["time"] > 5 else ""
     lines = ["Done:", *(f"  {line}".replace("\n", "\n  ") for line in state["done"] or ["nothing yet"])]
+    lines += ["Training now:", *(f"  {line}" for line in running)] if running else []
     return "\n".join([*lines, "Left:", f"  {', '.join(state['waiting']) or 'nothing'}", f"{ago}{state['line']}"])
 
 
@@ -35,7 +36,8 @@ def trainings(root: Path) -> list[str]:
     """Return a line for each training that runs now, also in a queued experiment."""
     root = root.resolve()
     return [
-        f"{title(note.stage)} - {note.percent} % - about {in_words(note.seconds_left)} left of this training"
+        " - ".join(filter(None, (title(note.stage), f"{note.percent} %", note.numbers)))
+        + f" - about {in_words(note.seconds_left)} left of this training"
         + ("" if Path(note.folder) == root else f", in {note.folder}")
         for note in read_notes(root)
     ]

@@ -119,7 +119,7 @@ class Watch:
         seconds = time.monotonic() - self.began
         words = f" ({in_words(seconds)})" if seconds >= 100 else ""
         return f"{ran} stage{'s' if ran > 1 else ''} run in {seconds:,.0f} s{words}" + (
-            f", {unchanged} were up to date" if unchanged else ""
+            f", {unchanged} {'was' if unchanged == 1 else 'were'} up to date" if unchanged else ""
         )
 
     def _complete(self, names: Collection[str]) -> None:

@@ -13,13 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
+from fkt.core.arms import MIN_STEPS
 from fkt.report.arms import Arm
 
 LEVEL = 0.01
 """Level of the one-sided tests against chance. With 5 %, one of 20 arms that learned nothing would pass each test."""
-MIN_STEPS = 50
-"""Fewest optimizer steps of a training stage. Runs of 8 to 24 steps, as of the preset smoke, end near chance on digits;
-runs of 65 steps do not."""
 MIN_ROWS = 2
 """Fewest rows of a learning curve. With a single one, nothing shows whether the training made progress."""
 LAST_SHARE, FALLING = 0.2, 0.2

@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from fkt.core.arms import PRETRAINED
 from fkt.core.files import replacing
+from fkt.core.fonts import drawable
 from fkt.report.arms import Maps, check_same_images
 
 METHODS = {"cam": "CAM", "gradcam": "Grad-CAM", "layercam": "LayerCAM", "eigencam": "Eigen-CAM"}
@@ -97,15 +97,6 @@ def draw_maps(maps: Sequence[Maps], classes: Sequence[str], count: int, title: s
         figure.suptitle(f"{title}\n{textwrap.fill(note, int(CHARACTERS_PER_INCH * size[0]))}", fontsize=10)
         with replacing(path) as partial:  # without the version of the software, so that equal maps give equal bytes
             figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def drawable(names: Sequence[str]) -> list[str]:
-    """Return names of classes, those that matplotlib's own font cannot draw (Chinese, for example) as numbers."""
-    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-    return [
-        name if all(font.get_char_index(ord(letter)) for letter in name if not letter.isspace()) else f"class {number}"
-        for number, name in enumerate(names)
-    ]
 
 
 def _show_image(axes: Axes, image: NDArray[Any]) -> None:

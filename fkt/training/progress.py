@@ -30,7 +30,8 @@ class Progress:
         self.row = row or self.row
         if now - self.noted >= NOTE_SECONDS:
             self.noted = now
-            self.note = Note(os.environ.get("DVC_STAGE", self.label), step, self.steps, self._left(step))
+            stage = os.environ.get("DVC_STAGE", self.label)
+            self.note = Note(stage, step, self.steps, self._left(step), self._numbers())
             self.note.write()
         if self.bar is not None:
             self.bar.update()

@@ -43,9 +43,10 @@ def test_the_sum_of_one_job(write_params: Write) -> None:
     assert one.disk_mb() == pytest.approx(2 * (1500 * 32 * 32 * 3 / 2**20 + 2 * 3))
     two = Estimate(params, one.counts, MEASURED, jobs=2)
     assert one.seconds() / 2 < two.seconds() < one.seconds() and two.memory_mb() == 2 * one.memory_mb()
-    assert in_words(one.seconds()) in table(one) and "warning" not in table(one)
-    slow = json.loads(json.dumps(MEASURED).replace("90.0", "1e6"))
-    assert "warning: this takes 23" in table(Estimate(params, one.counts, slow, jobs=1))
+    assert in_words(one.seconds()) in table(one) and "warning: fewer than 50 steps: pretrained, " in table(one)
+    slow = json.loads(json.dumps(MEASURED).replace("90.0", "1e6").replace('steps": ', 'steps": 5'))
+    warned = table(Estimate(params, one.counts, slow, jobs=1)).split("warning: ")
+    assert len(warned) == 2 and warned[1].startswith("this takes 23")
 
 
 def test_a_measurement_is_kept_for_what_does_not_change_the_speed(

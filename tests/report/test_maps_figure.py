@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from fkt.core.arms import ARMS, PRETRAINED
+from fkt.core.fonts import drawable
 from fkt.report import maps_figure
 from fkt.report.arms import Maps, MissingResult, Results
 
@@ -85,4 +86,4 @@ def test_maps_of_different_images_are_refused(tmp_path: Path) -> None:
 
 def test_names_that_the_font_lacks_are_numbers() -> None:
     names = ["cat", "\u732b \u72ac", "\u00e9t\u00e9 $5$"]
-    assert maps_figure.drawable(names) == ["cat", "class 1", names[2]]
+    assert drawable(names) == ["cat", "class 1", names[2]]
