@@ -77,6 +77,15 @@ def test_without_labelled_steps_the_labelled_columns_show_the_originals():
     assert "labelled: as they are" in figure.texts[0].get_text()
 
 
+def test_any_class_name_can_be_drawn(tmp_path):
+    split = fake_split(21, channels=1)
+    strange = dataclasses.replace(split.meta, classes=["$\\frac$", "\u732b", "$5$"])
+    figure = draw_sheet(dataclasses.replace(split, meta=strange), augment(), {})
+    figure.savefig(tmp_path / "sheet.png")  # draws the text; a letter that the font lacks would be a warning
+    names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+    assert names == ["$\\frac$", "class 1", "$5$"]
+
+
 def test_undoing_the_normalization_returns_the_stored_bytes():
     images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(1, 3, 1, 1)
     about = dataclasses.replace(meta(16, 3), mean=[0.1, 0.5, 0.7], std=[0.3, 0.01, 0.2])
