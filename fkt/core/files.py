@@ -1,27 +1,44 @@
 """Files that are never left half written, their checksums, and their names as text."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from fkt.core.errors import UserError
+
+NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Reasons why a write fails that are no mistake in this code."""
+
+
+class CannotWrite(UserError, OSError):
+    """A file cannot be written: the disk is full, or the folder may not be written to."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; its file replaces ``path`` when the block ends without an error.
 
-    Each process has a temporary name of its own: two workers of a queue may write the same file.
+    Each process has a temporary name of its own: two workers of a queue may write the same file. Raises CannotWrite.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__  # torch.save hides it
+        if not isinstance(cause, OSError) or cause.errno not in NOT_OURS:
+            raise
+        remedy = f"free space in {path.parent} or make it writable, then run again"
+        raise CannotWrite(f"{path} cannot be written ({cause.strerror}); {remedy}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
