@@ -5,10 +5,14 @@ Only these errors are shown without a traceback (see ``reported``); any other er
 
 import difflib
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from fkt.core.lock import stage_lock
 
 
 class UserError(Exception):
@@ -53,27 +57,69 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn a UserError into one message on standard error and exit status 1.
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Turn a lack of memory, of this machine or of the GPU, into a UserError.
 
-    DVC deletes the outputs of a stage before it runs the command. If the command then fails with a UserError, the
-    outputs are restored from DVC's cache, so that a mistake costs no result.
+    what: what ran; remedy: the parameters to lower.
     """
     try:
         yield
+    except (MemoryError, OSError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or re.search("out of memory|allocate memory|ALLOC_FAILED", text):
+            asked = re.search(r"(?i)(?:tried|unable) to allocate \d+(?:\.\d+)? ?\w+", text)
+            details = f" ({asked[0][0].lower()}{asked[0][1:]})" if asked else ""
+            raise UserError(f"{what}: not enough memory{details}; lower {remedy}") from error
+        raise
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a UserError into one message on standard error and exit status 1, a signal to stop into 128 + its number.
+
+    DVC deletes the outputs of a stage before it runs the command. If the command then fails, or Ctrl-C ends it, the
+    outputs are restored from DVC's cache, so that a mistake costs no result.
+    """
+    try:
+        with stage_lock(), _outputs_restored():
+            yield
     except UserError as error:
         sys.stdout.flush()
-        _restore_outputs()
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:
-        saved = f" ({stop}; the next run resumes there)" if str(stop) else ""
-        sys.exit(f"interrupted{saved}; finished stages are kept")
+        number = _number(stop)
+        said = f" by {signal.Signals(number).name}" if number != signal.SIGINT else ""
+        said += f" ({stop})" if str(stop) else ""
+        try:
+            sys.stdout.flush()
+            print(f"interrupted{said}; finished stages are kept", file=sys.stderr, flush=True)
+        except OSError:  # the terminal is gone; Python would write to it again at its end
+            os._exit(128 + number)
+        sys.exit(128 + number)
+
+
+def _number(stop: KeyboardInterrupt) -> int:
+    return getattr(stop, "number", int(signal.SIGINT))
+
+
+@contextmanager
+def _outputs_restored() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        _restore_outputs()
+        raise
+    except KeyboardInterrupt as stop:
+        if _number(stop) == signal.SIGINT:  # after other signals there may be no time
+            _restore_outputs()
+        raise
 
 
 def _restore_outputs() -> None:
     """Check out the last outputs of the stage that DVC is running, if it has any."""
     stage = os.environ.get("DVC_STAGE")
     if stage is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--quiet", "--force", stage]
         # It fails if the stage never ran; then there is nothing to restore.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - our own arguments

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from fkt.core.errors import UserError
-from fkt.jobs.processes import LOGS, Job, StopSignals, start_dvc
+from fkt.core.stopping import Stopped, StopSignals
+from fkt.jobs.processes import LOGS, Job, start_dvc
 from fkt.jobs.schedule import POLL_SECONDS
 from fkt.jobs.watch import Watch
 
@@ -16,10 +17,10 @@ EVENT = re.compile(r"^(?:Running stage '(?P<runs>.+)':|Stage '(?P<skipped>.+)' (
 
 
 def repro_alone(watch: Watch, targets: Sequence[str]) -> None:
-    """Run ``dvc repro``. Raises UserError if it fails, and KeyboardInterrupt after a signal to stop."""
+    """Run ``dvc repro``. Raises UserError if it fails, and Stopped after a signal to stop."""
     log = watch.pipeline.root / LOGS / "repro.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with StopSignals() as stop, log.open("wb") as file, log.open("rb") as reader:
+    with StopSignals(twice_ends=False) as stop, log.open("wb") as file, log.open("rb") as reader:
         job, sent, begins = Job([], start_dvc(["repro", *targets], {}, stdout=file, stderr=subprocess.STDOUT)), 0, 0
         try:
             while job.process.poll() is None:
@@ -36,8 +37,8 @@ def repro_alone(watch: Watch, targets: Sequence[str]) -> None:
             if job.process.poll() is None:  # only after an error of this process
                 job.interrupt()
                 job.process.wait()
-    if stop.count:
-        raise KeyboardInterrupt
+    if stop.number is not None:
+        raise Stopped(stop.number)
     if job.process.returncode:
         text = log.read_bytes()[begins:].decode("utf-8", errors="replace")
         for name in list(watch.running):

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 from fkt.core.errors import UserError
 
@@ -79,30 +78,6 @@ class Pipeline:
                 if not self._stages[name].changed():
                     found.add(name)
         return found
-
-
-class StopSignals:
-    """Count the signals that ask this process to end, instead of ending."""
-
-    NAMES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        """Handle the signals; only possible in the main thread."""
-        self._before = {name: signal.signal(name, self._asked) for name in self.NAMES}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Restore the earlier handlers."""
-        for name, handler in self._before.items():
-            signal.signal(name, handler)
-
-    def _asked(self, _signal: int, _frame: FrameType | None) -> None:
-        self.count += 1
 
 
 @dataclass

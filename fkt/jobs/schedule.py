@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from fkt.core.errors import UserError
-from fkt.jobs.processes import BUSY, LOGS, Job, StopSignals, start_dvc
+from fkt.core.stopping import Stopped, StopSignals
+from fkt.jobs.processes import BUSY, LOGS, Job, start_dvc
 from fkt.jobs.watch import Watch, title
 
 POLL_SECONDS, BUSY_SECONDS = 0.05, 1.0
@@ -20,9 +21,9 @@ def repro_together(watch: Watch, environments: Sequence[Mapping[str, str]]) -> N
     """Run the stages of a pipeline, one job for each environment at a time.
 
     Stages that take no time share a job, which waits for trainings. Raises UserError if stages fail, after all others
-    have run that do not depend on them; KeyboardInterrupt after a signal, when no job is left.
+    have run that do not depend on them; Stopped after a signal, when no job is left.
     """
-    with StopSignals() as stop:
+    with StopSignals(twice_ends=False) as stop:
         schedule = Schedule(watch, environments)
         sent = 0
         try:
@@ -39,8 +40,8 @@ def repro_together(watch: Watch, environments: Sequence[Mapping[str, str]]) -> N
             for job in schedule.running:  # only after an error of this process
                 job.interrupt()
                 job.process.wait()
-    if stop.count:
-        raise KeyboardInterrupt
+    if stop.number is not None:
+        raise Stopped(stop.number)
     schedule.check()
 
 
