@@ -33,8 +33,8 @@ def main(run: Run, params: Params) -> None:
     length = distill_length(params.distill, params.budget, num_images=images, spent_passes=start.spent_passes)
     with seeded(run.seed, "clusters"):
         classifier = Classifier(session.fresh_backbone(), params.distill.clusters)
-    session.train(Distill(classifier, clusters.labels), views_loader(session, 1), length, start)
     write_json(run.log / "clusters.json", {"teacher": params.teacher.model_dump(), **health(clusters.sizes)})
+    session.train(Distill(classifier, clusters.labels), views_loader(session, 1), length, start)
 
 
 def pseudo_labels(session: Session) -> tuple[Clusters, Start]:

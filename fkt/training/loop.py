@@ -9,13 +9,14 @@ import torch
 from torch.optim import Optimizer
 
 from fkt.core.errors import Diverged
+from fkt.core.stopping import Stopped, StopSignals
 from fkt.params import Training
 from fkt.training.base import Objective
 from fkt.training.budget import Length
 from fkt.training.monitor import Validate
 from fkt.training.optim import build_optimizer, learning_rate
 from fkt.training.progress import Progress
-from fkt.training.resume import Interrupt, Resume, State
+from fkt.training.resume import Resume, State
 from fkt.views.loader import Batch, Loader
 
 
@@ -48,14 +49,14 @@ def fit(
     """Train an objective for ``length.steps`` steps, and load the kept weights into it.
 
     keep: ``validation`` keeps the weights with the best validation accuracy (ties: the lower validation loss, then the
-    earlier step), ``last`` the last. label: text of the progress bar. Raises Diverged if a loss is not finite, and
-    whatever Objective.check raises.
+    earlier step), ``last`` the last. label: text of the progress bar. Raises Diverged if a loss is not finite, Stopped
+    after a signal, and whatever Objective.check raises.
     """
     optimizer = build_optimizer(objective, training)
     state = resume.load(objective, optimizer)
     progress = Progress(label, length.steps, state.step, length.passes_per_step)
     if state.step < length.steps:
-        with Interrupt() as interrupt:
+        with StopSignals(twice_ends=True) as stop:
             objective.train()
             began = time.perf_counter()
             for batch in loader.steps(state.step, length.steps):
@@ -73,12 +74,13 @@ def fit(
                     _keep(objective, state, row, keep)
                     began = time.perf_counter()
                     state.check_seconds += began - stopped
-                if interrupt.asked or resume.due(last=state.step == length.steps):
+                if stop.number is not None or resume.due(state.step, length.steps):
                     state.train_seconds += time.perf_counter() - began
-                    resume.save(objective, optimizer, state)
+                    saved = resume.save(objective, optimizer, state)
                     began = time.perf_counter()
-                if interrupt.asked:
-                    raise KeyboardInterrupt(f"saved after step {state.step} of {length.steps}")
+                if stop.number is not None:
+                    said = f"after step {state.step} of {length.steps}"
+                    raise Stopped(stop.number, f"saved {said}; the next run resumes there" if saved else said)
                 progress.update(state.step, row)
     progress.close()
     if state.kept is not None:

@@ -2,23 +2,25 @@
 
 import hashlib
 import json
-import pickle
-import signal
-import threading
+import os
 import time
+import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from textwrap import shorten
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fkt.core.errors import UserError
-from fkt.core.files import replacing
+from fkt.core.files import CannotWrite, replacing
 
-SAVE_SECONDS = 30.0
-"""Time between two saves, so that short runs do not pay for saving."""
+SAVE_SECONDS = 5.0
+"""Least time between two saves, so that short runs do not pay for saving."""
+COST_RATIO = 150.0
+"""Time between two saves, relative to what a save takes. It is a third where about half of the run is not saved yet."""
 KEEP_SECONDS = 14 * 86400.0
 """Older unfinished runs are deleted at the next start."""
 
@@ -51,43 +53,94 @@ def fingerprint(**parts: Any) -> str:  # noqa: ANN401 - anything that JSON can h
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Damaged(Exception):
+    """A file is not an intact save of this run; the message says why."""
+
+
 class Resume:
-    """The file of an unfinished run."""
+    """The last two saves of an unfinished run. The name of the file is the key of the run, and is in the file too."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._saved = time.monotonic()
+        self.path, self.previous = path, path.with_name(f"{path.name}.previous")
+        self._saved, self._saved_step = time.monotonic(), 0
+        self._seconds = 0.0  # what the last save took
 
     def load(self, module: nn.Module, optimizer: Optimizer) -> State:
-        """Restore an unfinished run into the module and the optimizer, or return the state of a fresh run."""
+        """Restore an unfinished run into the module and the optimizer, or return the state of a fresh run.
+
+        A damaged file, or one of another run, is set aside; then the save before it is used.
+        """
         self._prune()
-        if not self.path.is_file():
-            self._mention_others()
-            return State()
-        device = next(module.parameters()).device
+        found = False
+        for path in (self.path, self.previous):
+            try:
+                content = self._read(path)
+            except FileNotFoundError:
+                continue
+            except Damaged as damage:
+                found, aside = True, path.with_name(f"{path.name}.unused")
+                os.replace(path, aside)
+                print(f"note: {path} is not used: {damage}; it is now {aside.name}", flush=True)
+                continue
+            print(f"resuming from step {content['state']['step']}, saved in {path}", flush=True)
+            module.load_state_dict(content["module"])
+            optimizer.load_state_dict(content["optimizer"])
+            self._saved_step = content["state"]["step"]
+            return State(**content["state"])
+        if found:
+            print("note: no earlier save can be used; the training starts again", flush=True)
+        self._mention_others()
+        return State()
+
+    def due(self, step: int, steps: int) -> bool:
+        """Return whether to save: this takes under 1 % of a run of minutes, and happens twice in a shorter one."""
+        waited = time.monotonic() - self._saved
+        ratio = COST_RATIO / 3 if step - self._saved_step >= 0.49 * steps else COST_RATIO
+        return step < steps and waited >= max(SAVE_SECONDS, ratio * self._seconds)
+
+    def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> bool:
+        """Save a run. Return False, after a warning, if that is not possible: the training can go on."""
+        if next(module.parameters()).is_cuda:
+            torch.cuda.synchronize()  # steps that the GPU has still to do are no cost of this
+        began = time.monotonic()
+        content = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}
         try:
-            content = torch.load(self.path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise UserError(
-                f"{self.path}: the unfinished run cannot be read ({str(error).splitlines()[0]}); delete the file to "
-                "start the run again"
-            ) from error
-        print(f"resuming from step {content['state']['step']}, saved in {self.path}", flush=True)
-        module.load_state_dict(content["module"])
-        optimizer.load_state_dict(content["optimizer"])
-        return State(**content["state"])
+            with replacing(self.path) as partial:
+                with partial.open("wb") as file:
+                    torch.save({"key": self.path.stem, **content}, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                with suppress(FileNotFoundError):
+                    os.replace(self.path, self.previous)
+        except CannotWrite as error:
+            print(f"warning: the unfinished training is not saved: {error}", flush=True)
+            return False
+        finally:
+            self._saved = time.monotonic()
+        self._saved_step, self._seconds = state.step, self._saved - began
+        return True
 
-    def due(self, *, last: bool) -> bool:
-        """Return whether to save: some time after the last save, and at the end of a run that has saved before."""
-        return time.monotonic() - self._saved >= SAVE_SECONDS or (last and self.path.is_file())
+    def finish(self) -> None:
+        """Delete the saves of a run whose model is written."""
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)
 
-    def save(self, module: nn.Module, optimizer: Optimizer, state: State) -> None:
-        """Save a run."""
-        with replacing(self.path) as partial:
-            torch.save(
-                {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}, partial
-            )
-        self._saved = time.monotonic()
+    def _read(self, path: Path) -> Any:  # noqa: ANN401 - what ``save`` wrote
+        """Raise Damaged if a file is not what ``save`` wrote for this run."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if (broken := archive.testzip()) is not None:  # torch.load does not compare the checksums
+                    raise Damaged(f"it is damaged (wrong checksum of {broken})")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (FileNotFoundError, MemoryError, Damaged):
+            raise
+        except Exception as error:  # errors of many kinds for damaged files
+            if "allocate memory" in str(error):
+                raise
+            raise Damaged(f"it is damaged ({shorten(str(error), 100)})") from error
+        if not isinstance(content, dict) or content.get("key") != self.path.stem:
+            raise Damaged("it is of another run")
+        return content
 
     def _mention_others(self) -> None:
         """Say that unfinished runs with other settings, data or code exist: they are not resumed."""
@@ -100,32 +153,9 @@ class Resume:
             )
 
     def _prune(self) -> None:
-        """Delete old files. That of a finished run stays until then, in case DVC is killed before it caches the run."""
-        if self.path.parent.is_dir():
-            for path in self.path.parent.glob("*.pt*"):  # and partial ones of interrupted saves
-                if time.time() - path.stat().st_mtime > KEEP_SECONDS:
-                    path.unlink(missing_ok=True)
-
-
-class Interrupt:
-    """Ctrl-C ends a run after the current step, so that the run can be saved. A second Ctrl-C ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> Self:
-        """Handle SIGINT; only possible in the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restore the earlier handler."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, *_: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+        """Delete old files, and partial ones of saves that were killed."""
+        for pattern, seconds in (("*.pt*", KEEP_SECONDS), (".*.partial*", 3600.0)):
+            for path in self.path.parent.glob(pattern):
+                with suppress(OSError):  # another process may delete it, too
+                    if time.time() - path.stat().st_mtime > seconds:
+                        path.unlink()

@@ -151,6 +151,7 @@ class Session:
             validate = validation(model, self.val_split, self.training.batch_size, self.precision)
         else:
             keep = "last"
+        resume = Resume(self.run.checkpoint(self._fingerprint(length, start)))
         fitted = fit(
             objective,
             loader,
@@ -159,12 +160,13 @@ class Session:
             precision=self.precision,
             validate=validate,
             keep=keep,
-            resume=Resume(self.run.checkpoint(self._fingerprint(length, start))),
+            resume=resume,
             label=self.run.label,
         )
         if self.params.bn == "recalibrated" or objective.needs_statistics:
             fitted = self._recalibrated(model, fitted, validate)
         record(self, model, fitted, length, keep, start, objective.sizes)
+        resume.finish()
 
     def _recalibrated(self, model: Classifier | ResNet, fitted: Fitted, validate: Validate | None) -> Fitted:
         """Estimate BatchNorm's statistics anew, and score the kept step of the learning curve again."""

@@ -197,6 +197,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_under_every_balance(
     name: str, optimizer: str, precision: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("fkt.training.resume.COST_RATIO", 0.0)
     run_so = functools.partial(run, steps=6, optimizer=optimizer, precision=precision)
     whole, parts = (functional(BALANCES[name], gradient_checks=3) for _ in range(2))
     expected = run_so(whole, tmp_path / "whole.pt")

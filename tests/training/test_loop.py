@@ -1,8 +1,9 @@
 """The loop: it learns, it stops and goes on exactly, it keeps what it is told to, and it notices what goes wrong."""
 
 import os
+import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fkt.core.errors import Diverged, UserError
+from fkt.core.errors import Diverged
+from fkt.core.stopping import Stopped
 from fkt.training.base import Objective
 from fkt.training.budget import Length
 from fkt.training.loop import Fitted, fit
@@ -47,15 +49,21 @@ class Regression(Objective):
 class Rows:
     """A loader whose batches are a function of the step, as the real one's are."""
 
-    def __init__(self, stop_at: int | None = None, poison_at: int | None = None, signal_at: int | None = None) -> None:
-        self.stop_at, self.poison_at, self.signal_at = stop_at, poison_at, signal_at
+    def __init__(
+        self,
+        stop_at: int | None = None,
+        poison_at: int | None = None,
+        signal_at: int | None = None,
+        number: int = signal.SIGINT,
+    ) -> None:
+        self.stop_at, self.poison_at, self.signal_at, self.number = stop_at, poison_at, signal_at, number
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
         for step in range(start, stop):
             if step == self.stop_at:
                 raise KeyboardInterrupt
             if step == self.signal_at:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.number)
             images = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
             if step == self.poison_at:
                 images[0, 0] = torch.nan
@@ -82,6 +90,12 @@ def run(
         resume=Resume(path),
         label="test",
     )
+
+
+def save_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save after every step."""
+    monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("fkt.training.resume.COST_RATIO", 0.0)
 
 
 def test_the_loop_learns_and_tells_its_curve_in_passes_per_image(tmp_path: Path) -> None:
@@ -113,7 +127,7 @@ def test_what_some_steps_tell_is_a_mean_over_those(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
+    save_often(monkeypatch)
     whole, parts = Regression(), Regression()
     expected = run(whole, Rows(), tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
@@ -124,24 +138,21 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     assert len(parts.progress) == 18, "the steps before the last save are not done again"
 
 
-def test_ctrl_c_saves_after_the_step_it_came_in_and_the_next_run_goes_on_from_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1"])
+def test_a_signal_saves_after_the_step_it_came_in_and_the_next_run_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("FKT_SIGNAL", "USR1")
+    number = signal.Signals[f"SIG{name}"]
     whole, parts = Regression(), Regression()
     expected = run(whole, Rows(), tmp_path / "whole.pt")
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="saved after step 22 of 40"):
-        run(Regression(), Rows(signal_at=21), tmp_path / "parts.pt")
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match="saved after step 22 of 40") as stopped:
+        run(Regression(), Rows(signal_at=21, number=number), tmp_path / "parts.pt")
+    assert stopped.value.number == number and signal.getsignal(number) is before
     fitted = run(parts, Rows(), tmp_path / "parts.pt")
     assert torch.equal(whole.layer.weight, parts.layer.weight)
     assert fitted.rows == expected.rows and len(parts.progress) == 18
-
-
-def test_a_finished_run_that_dvc_lost_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fkt.training.resume.SAVE_SECONDS", 0.0)
-    first, again = Regression(), Regression()
-    fitted = run(first, Rows(), tmp_path / "run.pt")
-    assert run(again, Rows(stop_at=0), tmp_path / "run.pt").rows == fitted.rows
-    assert torch.equal(first.layer.weight, again.layer.weight)
 
 
 @pytest.mark.parametrize(("keep", "kept_step"), [("last", 40), ("validation", 12)])
@@ -176,34 +187,115 @@ def test_the_best_weights_so_far_outlast_an_interruption(tmp_path: Path) -> None
     assert torch.equal(parts.layer.weight, whole.layer.weight)
 
 
-def test_two_processes_that_train_the_same_run_save_it_side_by_side(
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda good: b"",
+    "cut": lambda good: good[: len(good) // 2],
+    "zeros": lambda good: bytes(len(good)),
+    "text": lambda good: b"not a save\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_save_is_set_aside_and_the_one_before_it_is_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[bytes], bytes],
+) -> None:
+    save_often(monkeypatch)
+    whole, parts, path = Regression(), Regression(), tmp_path / "run.pt"
+    run(whole, Rows(), tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        run(Regression(), Rows(stop_at=22), path)
+    path.write_bytes(damage(path.read_bytes()))
+    run(parts, Rows(), path)
+    said = capsys.readouterr().out
+    assert f"note: {path} is not used: it is damaged" in said and "resuming from step 21, saved in" in said
+    assert torch.equal(whole.layer.weight, parts.layer.weight) and len(parts.progress) == 19
+    assert (tmp_path / "run.pt.unused").is_file()
+
+
+def test_without_an_intact_save_the_training_starts_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = Regression()
+    for name in ("run.pt", "run.pt.previous"):
+        (tmp_path / name).write_bytes(b"")
+    run(parts, Rows(), tmp_path / "run.pt")
+    assert "no earlier save can be used; the training starts again" in capsys.readouterr().out
+    assert len(parts.progress) == 40
+
+
+def saved(path: Path, step: int = 7) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Save a run with some state in its optimizer."""
+    torch.manual_seed(step)
+    module = nn.Linear(7, 5)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
+    module(torch.ones(1, 7)).sum().backward()
+    optimizer.step()
+    assert Resume(path).save(module, optimizer, State(step=step, sums={"total": torch.ones(())}))
+    return module, optimizer
+
+
+def test_no_flipped_bit_is_trained_on(tmp_path: Path) -> None:
+    """Whatever bit of the file is flipped, the file is set aside or holds the same state."""
+    path, random = tmp_path / "run.pt", torch.Generator().manual_seed(0)
+    module, optimizer = saved(path)
+    good, expected = path.read_bytes(), (module.state_dict(), optimizer.state_dict())
+    rejected = 0
+    for bit in torch.randint(8 * len(good), (200,), generator=random).tolist():
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bad)
+        module, optimizer = nn.Linear(7, 5), torch.optim.Adam(nn.Linear(7, 5).parameters())
+        if Resume(path).load(module, optimizer).step == 0:
+            rejected += 1
+        else:
+            torch.testing.assert_close((module.state_dict(), optimizer.state_dict()), expected, rtol=0, atol=0)
+    assert rejected > 50
+
+
+def test_a_save_of_another_run_under_this_name_is_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module, optimizer = saved(tmp_path / "joint-functional-1-aaaa.pt")
+    (tmp_path / "joint-functional-1-aaaa.pt").rename(tmp_path / "joint-functional-0-aaaa.pt")
+    assert Resume(tmp_path / "joint-functional-0-aaaa.pt").load(module, optimizer).step == 0
+    assert "it is of another run" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_a_warning_and_keeps_the_save_before(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.pt"
+    module, optimizer = saved(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert not Resume(path).save(module, optimizer, State(step=8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "warning: the unfinished training is not saved: " in capfd.readouterr().out
+    assert list(tmp_path.iterdir()) == [path] and Resume(path).load(module, optimizer).step == 7
+
+
+def test_saves_take_under_one_percent_of_a_run_and_leave_less_than_half_of_a_minute_unsaved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, module = tmp_path / "run.pt", nn.Linear(2, 2)
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    save, saved = torch.save, []
+    """On a clock of our own: steps of 0.1 s, and saves that cost what they are told to cost."""
+    for seconds, cost in ((60, 0.01), (60, 0.5), (3600, 0.01), (3600, 0.5), (3600, 3.0)):
+        clock = [0.0]
+        monkeypatch.setattr("time.monotonic", lambda clock=clock: clock[0])
 
-    def interleaved(content: object, file: Path) -> None:
-        save(content, file)
-        saved.append(file)
-        if len(saved) == 1:
-            monkeypatch.setattr("os.getpid", lambda: 2)
-            Resume(path).save(module, optimizer, State(step=2))
+        def write(*_: object, clock: list[float] = clock, cost: float = cost) -> None:
+            clock[0] += cost
 
-    monkeypatch.setattr("os.getpid", lambda: 1)
-    monkeypatch.setattr("torch.save", interleaved)
-    Resume(path).save(module, optimizer, State(step=1))
-    assert len(set(saved)) == 2 and list(tmp_path.iterdir()) == [path]
-    assert Resume(path).load(module, optimizer).step == 1
-
-
-def test_an_unfinished_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "run.pt"
-    path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(
-        UserError, match=r"run\.pt: the unfinished run cannot be read .*; delete the file to start the run again"
-    ):
-        run(Regression(), Rows(), path)
+        monkeypatch.setattr("torch.save", write)
+        resume, module = Resume(tmp_path / "run.pt"), nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        steps, last, unsaved, saves = 10 * seconds, 0, 0, 0
+        for step in range(1, steps + 1):
+            clock[0] += 0.1
+            unsaved = max(unsaved, step - last)
+            if resume.due(step, steps):
+                resume.save(module, optimizer, State(step=step))
+                last, saves = step, saves + 1
+        assert saves * cost < 0.01 * seconds or seconds == 60 and saves == 2
+        assert unsaved < steps / 2 if seconds == 60 else unsaved <= max(5.1, 151 * cost) * 10
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path: Path) -> None:
