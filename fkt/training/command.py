@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fkt.core.arms import NETWORKS
-from fkt.core.errors import UserError, reported
+from fkt.core.errors import UserError, enough_memory, reported
 from fkt.core.runs import Run, is_skipped, plan_path
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         params = load_params()
         run = Run(params.dataset, arguments.network, arguments.seed)
         check_plan(run, params)
-        main(run, params)
+        size = getattr(params, section).batch_size
+        remedy = f"{section}.batch_size (now {size}) or prepare.image_size (now {params.prepare.image_size})"
+        with enough_memory(run.label, remedy):
+            main(run, params)
 
 
 def check_plan(run: Run, params: Params) -> None:
