@@ -6,12 +6,12 @@ Usage: python -m stages.cam MODE
 import argparse
 
 from fkt.core.arms import MODES
-from fkt.core.errors import reported
+from fkt.core.errors import enough_memory, reported
 from fkt.core.hardware import set_threads, setup_torch
 from fkt.core.runs import Run, maps_path, remove_other_seeds
 from fkt.data.store import load_split
 from fkt.evaluation.maps import BATCH_SIZE, choose_candidates, compute_maps, save_maps
-from fkt.models.checkpoint import load_model
+from fkt.models.checkpoint import check_card, load_model
 from fkt.models.flops import image_flops
 from fkt.params import Params, load_params
 
@@ -24,6 +24,7 @@ def main(mode: str, params: Params) -> None:
     split = load_split(run.prepared, "test")
     positions = choose_candidates(split.labels, params.cam.candidates)
     model, card = load_model(run.model)
+    check_card(card, run, params)
     set_threads(image_flops(model, card.channels, card.image_size) * BATCH_SIZE)
     maps = compute_maps(model, card, split, positions, params.cam)
     save_maps(maps_path(mode), maps)
@@ -34,5 +35,8 @@ def main(mode: str, params: Params) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=MODES)
+    arguments = parser.parse_args()
     with reported():
-        main(parser.parse_args().mode, load_params())
+        chosen = load_params()
+        with enough_memory("cam", f"cam.candidates (now {chosen.cam.candidates})"):
+            main(arguments.mode, chosen)

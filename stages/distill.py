@@ -43,20 +43,21 @@ def pseudo_labels(session: Session) -> tuple[Clusters, Start]:
 
     from fkt.evaluation.clusters import cluster, warnings_of
     from fkt.evaluation.predict import features
-    from fkt.models.checkpoint import load_backbone
+    from fkt.models.checkpoint import check_card, load_backbone
     from fkt.models.flops import image_flops
     from fkt.training.budget import labelling_cost
     from fkt.training.record import Start
 
     began = time.perf_counter()
     settings, meta, seed, split = session.params.distill, session.meta, session.run.seed, session.train_split
-    folder = Run(meta.dataset, TEACHER, seed).model
-    teacher, card = load_backbone(folder, session.device)
+    earlier = Run(meta.dataset, TEACHER, seed)
+    teacher, card = load_backbone(earlier.model, session.device)
+    check_card(card, earlier, session.params)
     found = features(teacher, split, settings.batch_size, mean=card.mean, std=card.std)
     clusters = cluster(found, settings.clusters, n_init=settings.n_init, max_iter=settings.max_iter, seed=seed)
     labelling = labelling_cost(session.params.budget, len(split), session.relative_flops(session.params.teacher))
     start = Start(
-        folder,
+        earlier.model,
         spent_passes=card.training["spent_passes"] + labelling,
         pseudo_labels=hashlib.sha256(clusters.labels.numpy().tobytes()).hexdigest(),
         flops=image_flops(teacher, meta.channels, meta.image_size) * len(split),

@@ -14,7 +14,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from fkt.core.arms import MODES, PRETRAINED, UNTRAINED
-from fkt.core.errors import CheckpointError, reported
+from fkt.core.errors import CheckpointError, enough_memory, reported
 from fkt.core.files import write_json
 from fkt.core.hardware import pick_device, set_threads, setup_torch
 from fkt.core.runs import Run, prepared_path, remove_other_seeds, transfer_path, transfer_prepared_path
@@ -24,7 +24,7 @@ from fkt.evaluation.metrics import scores
 from fkt.evaluation.predict import features, predict, write_predictions
 from fkt.evaluation.probes import probe
 from fkt.models.backbones import ResNet
-from fkt.models.checkpoint import load_model
+from fkt.models.checkpoint import check_card, load_model
 from fkt.models.classifier import Classifier
 from fkt.models.flops import image_flops
 from fkt.models.initial import initial_backbone
@@ -82,6 +82,7 @@ def _model(
     if run.name == UNTRAINED:
         return initial_backbone(params.model, meta.channels, run.seed).to(device), meta.mean, meta.std
     model, card = load_model(run.model, device)
+    check_card(card, run, params)
     classes = card.classes if other_classes else meta.classes
     if (card.image_size, card.channels, card.classes) != (meta.image_size, meta.channels, classes):
         raise CheckpointError(
@@ -99,4 +100,6 @@ if __name__ == "__main__":
     if (arguments.mode == "transfer") != (arguments.dataset is not None):
         parser.error("give a dataset after 'transfer', and only there")
     with reported():
-        main(PRETRAINED if arguments.dataset else arguments.mode, load_params(), arguments.dataset)
+        chosen = load_params()
+        with enough_memory("evaluate", f"evaluate.batch_size (now {chosen.evaluate.batch_size})"):
+            main(PRETRAINED if arguments.dataset else arguments.mode, chosen, arguments.dataset)

@@ -1,26 +1,29 @@
 """Models on disk: the weights as safetensors, and a JSON card that describes them. Nothing is unpickled."""
 
+import hashlib
 import json
 import platform
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from fkt import __version__
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import CheckpointError
-from fkt.core.files import replacing, write_json
-from fkt.core.pipeline import ROOT
+from fkt.core.files import file_digest, replacing, write_json
+from fkt.core.pipeline import ROOT, code_digest, stage_params
+from fkt.core.runs import Run
+from fkt.data.meta import Meta, load_meta
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
-from fkt.params import Model
+from fkt.params import Model, Params
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -51,6 +54,12 @@ class Card:
     """Versions of fkt, Python and torch."""
     revision: str | None = None
     """Git commit of the code, if the code is in a git repository."""
+    weights: str | None = None
+    """sha256 of the file of the weights; ``save_model`` sets it. None in cards of earlier versions."""
+    data: str | None = None
+    """Digest of the prepared data of the training; see ``data_digest``."""
+    code: str | None = None
+    """Digest of the source files that the training depends on."""
 
 
 def code_version() -> dict[str, Any]:
@@ -67,18 +76,25 @@ def code_version() -> dict[str, Any]:
     return {"versions": versions, "revision": found.stdout.strip()}
 
 
+def data_digest(meta: Meta) -> str:
+    """Return a digest of all files of a prepared folder, from their checksums in meta.json."""
+    return hashlib.sha256(json.dumps(meta.checksums, sort_keys=True).encode()).hexdigest()
+
+
 def save_model(folder: Path, module: nn.Module, card: Card) -> None:
     """Write the weights and the card."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    content = save(tensors)
     with replacing(folder / WEIGHTS) as partial:
-        save_file(tensors, partial)
-    write_json(folder / CARD, asdict(card))
+        partial.write_bytes(content)
+    write_json(folder / CARD, asdict(replace(card, weights=hashlib.sha256(content).hexdigest())))
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classifier | ResNet, Card]:
     """Load a stored model in eval mode: a classifier if it is an arm's, otherwise a backbone.
 
-    Raises CheckpointError if a file is missing or cannot be read, or if the weights do not fit the card.
+    Raises CheckpointError if a file is missing or cannot be read, if the weights are not those of the card, or if the
+    folder has the name of another run.
     """
     for path in (folder / CARD, folder / WEIGHTS):
         if not path.is_file():
@@ -92,6 +108,11 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classi
     except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         reason = shorten(str(error), 300)
         raise CheckpointError(f"{folder} is damaged or was written by another version: {reason}; {REMEDY}") from error
+    if card.weights not in (None, file_digest(folder / WEIGHTS)):
+        raise CheckpointError(f"{folder / WEIGHTS} is not the file that {CARD} describes; {REMEDY}")
+    place = folder.resolve()
+    if place.parent.name in NETWORKS and (place.parent.name, place.name) != (card.mode, f"s{card.seed}"):
+        raise CheckpointError(f"{folder} has the model of {card.mode}, seed {card.seed}; {REMEDY}")
     return model.to(device).eval(), card
 
 
@@ -100,3 +121,20 @@ def load_backbone(folder: Path, device: torch.device | str = "cpu") -> tuple[Res
     model, card = load_model(folder, device)
     assert isinstance(model, ResNet), f"{folder} has a classifier"
     return model, card
+
+
+def check_card(card: Card, run: Run, params: Params) -> None:
+    """Raise CheckpointError if a run's model was trained with other parameters or data than now. Print a note for code.
+
+    DVC trains again after any of these changes. Other code may give the same model ('dvc commit' says so to DVC).
+    """
+    settings = stage_params(run.network.stage, params.model_dump(by_alias=True, mode="json"))
+    now = {**settings, "data": data_digest(load_meta(run.prepared))}
+    then = {**card.training.get("params", {}), "data": card.data}
+    again = f"run 'dvc repro --force --single-item {run.network.stage}@{run.seed}' to train it again, then 'dvc repro'"
+    for name in {**then, **now}:
+        if then.get(name) != now.get(name):
+            values = (shorten(json.dumps(value), 80) for value in (then.get(name), now.get(name)))
+            raise CheckpointError(f"{run.model}: {name} was {' in its training, and now is '.join(values)}; {again}")
+    if card.code != code_digest(run.network.stage):
+        print(f"note: {run.model} was trained by other code than the present; {again}", flush=True)

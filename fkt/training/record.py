@@ -12,7 +12,8 @@ import torch
 
 from fkt.core.files import replacing, write_json
 from fkt.core.hardware import device_name, peak_memory_mb
-from fkt.models.checkpoint import Card, code_version, save_model
+from fkt.core.pipeline import code_digest
+from fkt.models.checkpoint import Card, code_version, data_digest, save_model
 from fkt.models.classifier import Classifier
 from fkt.models.flops import image_flops
 from fkt.training.budget import Length
@@ -76,6 +77,8 @@ def record(
             "warnings": warnings,
             **({"labelled_images": len(session.labelled)} if isinstance(model, Classifier) else {}),
         },
+        data=data_digest(meta),
+        code=code_digest(run.network.stage),
         **code_version(),
     )
     save_model(run.model, model, card)

@@ -19,7 +19,7 @@ from fkt.data.meta import Meta, load_meta
 from fkt.data.normalize import normalize
 from fkt.data.store import Split, load_split
 from fkt.models.backbones import ResNet, build_backbone
-from fkt.models.checkpoint import WEIGHTS, load_backbone
+from fkt.models.checkpoint import WEIGHTS, check_card, load_backbone
 from fkt.models.classifier import Classifier
 from fkt.models.flops import forward_flops, image_flops
 from fkt.models.initial import initial_backbone
@@ -135,9 +135,10 @@ class Session:
 
     def train_from_start(self, kind: type[Representational]) -> None:
         """Train on the labelled images from the backbone that this run starts from, with the passes that it left."""
-        folder = self.run.parts[-2].model
-        pretrained, card = load_backbone(folder)
-        start = Start(folder, card.training["spent_passes"])
+        earlier = self.run.parts[-2]
+        pretrained, card = load_backbone(earlier.model)
+        check_card(card, earlier, self.params)
+        start = Start(earlier.model, card.training["spent_passes"])
         length = self.labelled_length(spent_passes=start.spent_passes, frozen=kind is Frozen)
         objective = kind(self.fresh_classifier(), self.cross_entropy(), pretrained)
         self.train(objective, labelled_loader(self, length.passes_per_step), length, start)

@@ -12,11 +12,12 @@ import torch
 
 from fkt.core.arms import PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError
+from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta, load_meta, write_meta
 from fkt.data.store import load_split
 from fkt.models.backbones import build_backbone
-from fkt.models.checkpoint import Card, save_model
+from fkt.models.checkpoint import Card, data_digest, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
 from fkt.training.session import Session
@@ -57,8 +58,16 @@ def save(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) -> 
     torch.manual_seed(seed)
     backbone = build_backbone(params.model, channels=1)
     module = backbone if mode == PRETRAINED else Classifier(backbone, len(classes))
-    card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], params.model.model_dump())
-    save_model(Run("digits", mode, seed).model, module, card)
+    save_model(Run("digits", mode, seed).model, module, card_of(params, mode, seed, classes))
+
+
+def card_of(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) -> Card:
+    """The card of a model that was trained with these params on the prepared images."""
+    run = Run("digits", mode, seed)
+    settings = stage_params(run.network.stage, params.model_dump(by_alias=True, mode="json"))
+    model, training = params.model.model_dump(), {"params": settings}
+    card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], model, training)
+    return replace(card, data=data_digest(load_meta(run.prepared)), code=code_digest(run.network.stage))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -137,13 +146,34 @@ def test_the_untrained_backbone_is_the_one_that_training_starts_from(params: Par
     )
     run, split = Run("digits", PRETRAINED, 3), load_split(prepared_path("digits"), "train")
     session = Session(params, run, torch.device("cpu"), torch.float32, split, split, split.ids, split.ids)
-    card = Card(PRETRAINED, 3, "digits", CLASSES, 16, 1, [0.5], [0.25], params.model.model_dump())
-    save_model(run.model, session.fresh_backbone(), card)
+    save_model(run.model, session.fresh_backbone(), card_of(params, PRETRAINED, 3))
     main(PRETRAINED, params)
     main(UNTRAINED, params)
     untrained = Run("digits", UNTRAINED, 3)
     assert read(untrained.results) == read(run.results) | {"weights": "none"}
     assert untrained.predictions.read_bytes() == run.predictions.read_bytes()
+
+
+def test_a_model_of_another_training_is_refused(params: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (Run("digits", "functional", seed).model for seed in (0, 1))
+    remedy = "run 'dvc repro --force --single-item joint@0' to train it again"
+    with pytest.raises(CheckpointError, match=f"lambda was .* in its training, and now is 0.125; {remedy}"):
+        main("functional", params.model_copy(update={"ssl_weight": 0.125}))
+    meta = load_meta(prepared_path("digits"))
+    write_meta(prepared_path("digits"), replace(meta, checksums={"images.npy": "other"}))
+    with pytest.raises(CheckpointError, match="functional/s0: data was .*, and now is .*; run"):
+        main("functional", params)
+    write_meta(prepared_path("digits"), meta)
+    edit = json.loads((first / "card.json").read_text()) | {"code": "other"}
+    (first / "card.json").write_text(json.dumps(edit))
+    main("functional", params)
+    assert "note: models/functional/s0 was trained by other code than the present" in capsys.readouterr().out
+    shutil.copy(second / "weights.safetensors", first)
+    with pytest.raises(CheckpointError, match="s0/weights.safetensors is not the file that card.json describes"):
+        main("functional", params)
+    shutil.copy(second / "card.json", first)
+    with pytest.raises(CheckpointError, match="functional/s0 has the model of functional, seed 1; run"):
+        main("functional", params)
 
 
 def test_quadratic_kappa_is_a_score_of_ordered_classes_only(params: Params) -> None:
