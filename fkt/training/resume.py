@@ -113,11 +113,11 @@ class Resume:
                 with suppress(FileNotFoundError):
                     os.replace(self.path, self.previous)
         except CannotWrite as error:
-            print(f"warning: the unfinished training is not saved: {error}", flush=True)
+            print(f"warning: the training goes on, but is not saved: {error}", flush=True)
+            self._saved, self._seconds = time.monotonic(), max(0.2, 2 * self._seconds)  # it tries less and less often
             return False
-        finally:
-            self._saved = time.monotonic()
-        self._saved_step, self._seconds = state.step, self._saved - began
+        self._saved, self._saved_step = time.monotonic(), state.step
+        self._seconds = self._saved - began
         return True
 
     def finish(self) -> None:

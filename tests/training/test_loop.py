@@ -269,7 +269,7 @@ def test_a_full_disk_is_a_warning_and_keeps_the_save_before(tmp_path: Path, capf
         assert not Resume(path).save(module, optimizer, State(step=8))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "warning: the unfinished training is not saved: " in capfd.readouterr().out
+    assert "warning: the training goes on, but is not saved: " in capfd.readouterr().out
     assert list(tmp_path.iterdir()) == [path] and Resume(path).load(module, optimizer).step == 7
 
 
