@@ -118,6 +118,8 @@ def main() -> None:
                 if (status := process.poll()) is not None:
                     break
                 kind = next(kinds)
+                if kind == "stage" and not stages(psutil.Process(process.pid)):
+                    kind = next(kinds)  # DVC is busy with itself
                 seconds = kill(folder, psutil.Process(process.pid), kind)
                 kills += 1
                 lost += seconds
