@@ -21,6 +21,7 @@ from fkt.jobs.schedule import repro_together
 from fkt.jobs.share import job_environments
 from fkt.jobs.watch import Watch
 from fkt.params import Params
+from fkt.raw.listing import changes
 from fkt.report.terminal import PAGE, shown
 
 REPORT = METRICS / "report.md"
@@ -42,7 +43,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 def run(arguments: argparse.Namespace) -> None:
     """Run the stages, and print the scores and the verdict of the report."""
     params = load_checked()
-    print(checked(params), flush=True)
+    print("\n".join([checked(params), *changes(params)]), flush=True)
     environments = job_environments(arguments.jobs)
     number = len(environments)
     estimate = cached(params, number)
@@ -75,6 +76,10 @@ def forecast_of(params: Params, jobs: int) -> Forecast:
 
 
 def light_stages(params: Params) -> Callable[[str], bool]:
-    """Return whether a stage only leaves a note, because no mode needs its network, as a function of its name."""
-    light = {network.stage for name, network in NETWORKS.items() if name not in params.trained}
+    """Return whether a stage takes no time, as a function of its name.
+
+    It lists the raw files, or leaves a note because no mode needs its network.
+    """
+    light = {"raw", "raw-transfer"}
+    light |= {network.stage for name, network in NETWORKS.items() if name not in params.trained}
     return lambda stage: stage.split("@")[0] in light
