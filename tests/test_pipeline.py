@@ -141,7 +141,7 @@ def test_changed_added_and_removed_raw_files_are_prepared_again_and_a_clone_need
     assert re.fullmatch(r"raw files changed.*: 21 files -> 20, .*; prepared", repro())
     assert fakes.contents(project.root / "data/folder") == before
     shutil.move(raw, project.root / "elsewhere")
-    assert repro() == "data/raw/folder does not exist here"
+    assert repro() == "no raw files of folder here; the listing stays as it is"
 
 
 @pytest.mark.slow
