@@ -32,6 +32,16 @@ def transfer_prepared_path(dataset: str) -> Path:
     return Path("data") / "transfer" / dataset
 
 
+def listing_path(dataset: str) -> Path:
+    """Listing of the raw files of a dataset (JSON). git keeps it, because a clone need not have the raw files."""
+    return Path("data") / "listing" / f"{dataset}.json"
+
+
+def transfer_listing_path(dataset: str) -> Path:
+    """Listing of the raw files of a dataset of transfer.datasets (JSON)."""
+    return Path("data") / "listing" / "transfer" / f"{dataset}.json"
+
+
 @dataclass(frozen=True)
 class Run:
     """One trained network: a dataset, the name of a network (see fkt.core.arms) and a seed."""

@@ -34,7 +34,7 @@ def classify(folder: Path, images: Sequence[Path]) -> tuple[list[str], Tensor]:
     found = []
     for start in range(0, len(images), BATCH_SIZE):
         batch_files = images[start : start + BATCH_SIZE]
-        pixels = np.stack([fit_square(_decode(path, card), card.image_size) for path in batch_files])
+        pixels = np.stack([fit_square(_decode(path, card), card.image_size, card.fit) for path in batch_files])
         batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with torch.inference_mode():
             found.append(model(normalize(batch, card.mean, card.std)).softmax(dim=1))

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -20,7 +20,7 @@ from fkt.core.files import replacing, write_json
 from fkt.core.pipeline import ROOT
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
-from fkt.params import Model
+from fkt.params import Fit, Model
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -45,6 +45,8 @@ class Card:
     """Divides the result."""
     model: dict[str, Any]
     """The model section of params.yaml."""
+    fit: str = "crop"
+    """How an image becomes a square: prepare.fit. Cards without this field are of models of center crops."""
     training: dict[str, Any] = field(default_factory=dict)
     """The parameters of the training, and which step's weights were kept."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -86,6 +88,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classi
             raise CheckpointError(f"{path} is missing; {f'did you mean {inside[0].parent}?' if inside else REMEDY}")
     try:
         card = Card(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+        if card.fit not in get_args(Fit):
+            raise ValueError(f"fit: {card.fit}")
         backbone = build_backbone(Model.model_validate(card.model), card.channels)
         model = Classifier(backbone, len(card.classes)) if NETWORKS[card.mode].is_arm else backbone
         model.load_state_dict(load_file(folder / WEIGHTS))  # strict: every tensor must be there, and no other

@@ -20,6 +20,7 @@ def _two_arms(contrast: str) -> str:
 
 
 Contrast = Annotated[str, AfterValidator(_two_arms)]
+Fit = Literal["crop", "pad", "stretch"]
 
 
 class Prepare(Section):
@@ -30,7 +31,10 @@ class Prepare(Section):
     download: bool
     """Whether torchvision may download the dataset if it is absent."""
     image_size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the square images in pixels: the shorter side is resized to it, then the center is cropped."""
+    """Side of the square images in pixels."""
+    fit: Fit
+    """How an image becomes a square. crop: the shorter side is resized to image_size, then the center is cut out. pad:
+    the longer side is resized to it, and the rest is black. stretch: both sides are resized to it."""
     channels: Literal[1, 3]
     """1: gray, 3: color."""
     ordered: bool

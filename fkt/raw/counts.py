@@ -11,6 +11,7 @@ from fkt.core.runs import prepared_path
 from fkt.data.meta import SPLITS, SplitName, load_meta
 from fkt.params import Params, Prepare
 from fkt.raw.datasets import DATASETS, read_raw
+from fkt.raw.listing import changes
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def image_counts(params: Params) -> Counts:
     Raises DatasetNotFound or CorruptData if they are needed to know, and not as expected.
     """
     prepared = prepared_path(params.dataset)
-    if (prepared / "meta.json").is_file() and _is_current(params):
+    if (prepared / "meta.json").is_file() and _is_current(params) and not changes(params):
         counts = load_meta(prepared).counts
         return Counts(counts["train"], sum(counts["val"]), sum(counts["test"]))
     source: dict[SplitName, list[int]]

@@ -43,6 +43,11 @@ class Dataset:
     known: tuple[int, int, int] | None = None
     """Number of classes, training images and test images, if every copy of the dataset has the same."""
 
+    @property
+    def is_files(self) -> bool:
+        """Whether each image is a file."""
+        return self.is_tree or self.decode is not decode_file
+
 
 DATASETS = {
     "digits": Dataset(read_digits, embedded=True, known=(10, 1797, 0)),

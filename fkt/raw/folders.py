@@ -12,12 +12,8 @@ import numpy as np
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, SplitName
-from fkt.raw.source import Pixels, Raw, decode_file
+from fkt.raw.source import HEIC_REMEDY, HEIC_SUFFIXES, Pixels, Raw, decode_file, image_suffixes
 
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2".split()  # noqa: SIM905
-)
-"""Suffixes of image files, in lower case. Other files are ignored and counted."""
 FOLDER_LAYOUT = (
     "<source>/<class>/<images>, or <source>/train/<class>/<images> with or without test/<class>/ and val/<class>/"
 )
@@ -139,10 +135,10 @@ def _hidden(name: str) -> bool:
 
 
 def _is_image(path: Path) -> bool:
-    return not _hidden(path.name) and path.suffix.lower() in IMAGE_SUFFIXES
+    return not _hidden(path.name) and path.suffix.lower() in image_suffixes()
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Return all files below a folder except in hidden folders. Links to folders are followed, except in circles."""
     files: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -196,16 +192,17 @@ def _read_classes(
         for folder in folders:
             ignored += sorted(path for path in folder.iterdir() if path.is_file())
             for label, name in enumerate(train):
-                for path in _files_below(folder / name):
+                for path in files_below(folder / name):
                     if _is_image(path):
                         files.append((part, label, path))
                     else:
                         ignored.append(path)
     filled = {label for part, label, _ in files if part == "train"}
     if empty := [str(parts["train"][0] / name) for label, name in enumerate(train) if label not in filled]:
+        unread = any(path.suffix.lower() in HEIC_SUFFIXES for path in ignored)
         raise CorruptData(
             f"no images in {', '.join(empty)}; every folder there is a class: add images "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
+            f"({', '.join(sorted(image_suffixes()))}) or remove the folder{f'; {HEIC_REMEDY}' if unread else ''}"
         )
     origins: dict[str, str] = {}
     for part, folders in parts.items():

@@ -10,7 +10,7 @@ from fkt.core.errors import CorruptData, plural
 from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, Meta
 from fkt.params import Prepare
-from fkt.raw.source import Raw
+from fkt.raw.source import HEIC_REMEDY, HEIC_SUFFIXES, Raw
 from fkt.raw.splits import DROPPED, Ints, conflicts
 
 SHOWN = 20
@@ -23,6 +23,22 @@ FINDINGS = (
     "classes without images",
 )  # fmt: skip
 """What a preparation looks for, in the order of the data card."""
+HOW = {
+    "crop": "the shorter side was resized to {size}, then the center was cut out",
+    "pad": "the longer side was resized to {size}, and the rest of the square is black",
+    "stretch": "both sides were resized to {size}",
+}
+"""What each ``prepare.fit`` does."""
+ELONGATED = {
+    "crop": (
+        "cropped images",
+        "lost more than a quarter of their area, because only the center square is kept; prepare.fit: pad keeps the "
+        "whole image",
+    ),
+    "pad": ("padded images", "are black on more than a quarter of their area"),
+    "stretch": ("stretched images", "had one side more than a third longer than the other"),
+}
+"""What each did to images whose longer side is more than 4/3 of the shorter: title and text."""
 PART_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -81,16 +97,18 @@ def split_notes(parts: NDArray[np.str_], final: NDArray[np.str_], raw: Raw, para
     return {"source": {part: int((parts == part).sum()) for part in SPLITS}, "origins": origins, "limit": limit}
 
 
-def pixel_notes(sizes: Ints, color: NDArray[np.bool_], size: int) -> dict[str, Any]:
-    """Return the notes on the raw images of the prepared ones; sizes: (N, 2) heights and widths, color: (N,)."""
+def pixel_notes(sizes: Ints, color: NDArray[np.bool_], bordered: NDArray[np.bool_], params: Prepare) -> dict[str, Any]:
+    """Return the notes on the raw images of the prepared ones; see fkt.raw.pixels.surveyed for the arrays."""
     shorter, longer = sizes.min(axis=1), sizes.max(axis=1)
+    resized = longer if params.fit == "pad" else shorter
     return {
         "raw_pixels": {
             "shorter_side": [int(shorter.min()), int(shorter.max())],
             "longer_side": [int(longer.min()), int(longer.max())],
-            "enlarged": int((shorter < size).sum()),
-            "cut_above_quarter": int((4 * shorter < 3 * longer).sum()),
+            "enlarged": int((resized < params.image_size).sum()),
+            "elongated": int((4 * shorter < 3 * longer).sum()),
             "color": int(color.sum()),
+            "bordered": int(bordered.sum()),
         }
     }
 
@@ -116,13 +134,12 @@ def data_card(meta: Meta) -> list[tuple[str, str]]:
         rows.append((f"{PART_NAMES[part]} images", f"{share}, {notes.get('origins', {}).get(part, 'unknown origin')}"))
     if raw := notes.get("raw_pixels"):
         sides = ", ".join(f"{name} side {_span(*raw[f'{name}_side'])}" for name in ("shorter", "longer"))
-        without = f" without {notes['cropped']}" if "cropped" in notes else ""
+        without = f" without {notes['border']}" if "border" in notes else ""
         rows.append(("Raw pixels", f"{sides}{without}; color in {raw['color']:,} of {plural(total, 'image')}"))
     color = "grayscale" if meta.channels == 1 else "RGB"
-    how = f"the shorter side was resized to {size}, then the center was cut out"
-    rows.append(("Prepared pixels", f"{size} x {size}, {color}; {how}"))
+    rows.append(("Prepared pixels", f"{size} x {size}, {color}; {HOW[meta.fit].format(size=size)}"))
     found = findings(meta)
-    for title in FINDINGS:
+    for title in (ELONGATED[meta.fit][0] if title == "cropped images" else title for title in FINDINGS):
         text, items = found.get(title, ("none", []))
         few = [*map(one_line, items[:3]), *["..."] * (len(items) > 3)]
         rows.append((title.capitalize(), "; ".join([text, *few])))
@@ -145,18 +162,22 @@ def findings(meta: Meta) -> dict[str, tuple[str, list[str]]]:
         each = f"at most {limit['per_class']:,} of each class and split"
         found["limit"] = f"{each}, drawn at random; the source has {plural(limit['images'], 'image')}", []
     raw = notes.get("raw_pixels", {})
-    if raw.get("cut_above_quarter"):
-        share = f"{raw['cut_above_quarter']:,} of {total:,} lost more than a quarter of their area"
-        found["cropped images"] = f"{share}, because only the center square is kept", []
+    if raw.get("bordered"):
+        found["cut borders"] = f"{notes['border']} was removed from {raw['bordered']:,} of {plural(total, 'image')}", []
+    if long := raw.get("elongated"):
+        title, what = ELONGATED[meta.fit]
+        found[title] = f"{long:,} of {total:,} {what}", []
     if raw.get("enlarged"):
-        found["enlarged images"] = f"{raw['enlarged']:,} of {total:,}: a side is under {meta.image_size} pixels", []
+        side = "the longer side" if meta.fit == "pad" else "a side"
+        found["enlarged images"] = f"{raw['enlarged']:,} of {total:,}: {side} is under {meta.image_size} pixels", []
     if raw.get("color") and meta.channels == 1:
         found["color removed"] = f"from {raw['color']:,} of {plural(total, 'image')} (prepare.channels: 1)", []
     if ignored := notes.get("ignored_files"):
         kinds = sorted((-count, f"{count:,} {kind} ({path})") for kind, (count, path) in ignored["kinds"].items())
         listed = ", ".join(one_line(text) for _, text in kinds[:KINDS])
         listed += f", and {plural(len(kinds) - KINDS, 'other extension')}" if len(kinds) > KINDS else ""
-        found["ignored files"] = f"{ignored['count']:,} ({ignored['why']}): {listed}", []
+        remedy = f"; {HEIC_REMEDY}" if HEIC_SUFFIXES.intersection(ignored["kinds"]) else ""
+        found["ignored files"] = f"{ignored['count']:,} ({ignored['why']}): {listed}{remedy}", []
     if folders := notes.get("ignored_folders"):
         found["ignored folders"] = f"{len(folders):,}", folders
     if skipped := notes.get("skipped"):

@@ -61,8 +61,8 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
     if params.limit_per_class is not None:
         positions = limited(raw.labels, raw.parts, params.limit_per_class, params.split_seed)
     images = _new_array(folder / "images.npy", (len(positions), params.image_size, params.image_size, params.channels))
-    watched, sizes, color = surveyed(raw)
-    digests, failures = decode_into(images, watched, positions)
+    watched, sizes, color, bordered = surveyed(raw)
+    digests, failures = decode_into(images, watched, positions, params.fit)
     names = [raw.names[position] for position in positions.tolist()]
     reasons = {names[row]: reason for row, reason in failures.items()}
     notes = raw.notes | unreadable_note(reasons, len(names), params.on_corrupt)
@@ -78,19 +78,19 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
 
     stay = final != DROPPED
     kept = positions[good[stay]]
-    notes |= pixel_notes(sizes[kept], color[kept], params.image_size)
+    notes |= pixel_notes(sizes[kept], color[kept], bordered[kept], params)
     images = _compacted(folder, images, good[stay])
     train = np.flatnonzero(final[stay] == "train")
     shown = train[examples(labels[stay][train])]
     _save_originals(folder, raw, dict(zip(shown.tolist(), kept[shown].tolist(), strict=True)), params)
     if params.masks != "none":
         masks = _new_array(folder / "masks.npy", (len(train), params.image_size, params.image_size))
-        files = (raw, kept[train], source_folder(dataset, params.source))
-        notes |= fill_masks(masks, images, train, files if params.masks == "files" else None)
+        files = (raw, kept[train], source_folder(dataset, params.source)) if params.masks == "files" else None
+        notes |= fill_masks(masks, images, train, sizes[kept[train]], params.fit, files)
         masks.flush()
     images.flush()
     write_json(folder / "names.json", [raw.names[position] for position in kept.tolist()])
-    return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, notes)
+    return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, params.fit, notes)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> Mapped:
@@ -119,9 +119,9 @@ def _save_originals(folder: Path, raw: Raw, positions: Mapping[int, int], params
     """Write the originals of which preparation removed pixels or color; positions: row of images.npy -> raw image."""
     changed = {}
     for row, position in positions.items():
-        original = (raw.uncropped or raw.load)(position, 3)
+        original = raw.load(position, 3)
         height, width = original.shape[:2]
-        same = height == width <= params.image_size and raw.uncropped is None
+        same = height == width <= params.image_size and raw.crop is None
         if not same or (params.channels == 1 and has_color(original)):
             changed[str(row)] = shrunk(original, LONGEST_SIDE)
     if changed:
@@ -135,6 +135,7 @@ def _write(
     labels: Ints,
     final: NDArray[np.str_],
     classes: list[str],
+    fit: str,
     notes: dict[str, Any],
 ) -> Meta:
     """Write the labels, the index arrays and meta.json."""
@@ -150,6 +151,7 @@ def _write(
         counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
         mean=mean,
         std=std,
+        fit=fit,
         checksums={path.name: file_digest(path) for path in sorted(folder.iterdir())},
         notes=notes,
     )

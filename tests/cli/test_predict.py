@@ -51,19 +51,20 @@ def test_the_command_prints_the_two_most_probable_classes_of_each_file(
         assert line == f"{path}: {shown}"
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("channels", "fit"), [(1, "crop"), (3, "crop"), (3, "pad"), (1, "stretch")])
 @pytest.mark.parametrize(("dataset", "write"), [("folder", fakes.write_folder), ("aptos", fakes.write_aptos)])
 def test_a_file_gets_the_probabilities_of_its_prepared_image(
-    tmp_path: Path, dataset: str, write: Callable[[Path], None], channels: int
+    tmp_path: Path, dataset: str, write: Callable[[Path], None], channels: int, fit: str
 ) -> None:
     """The photographs are larger than the prepared images, most are not square, and fundi have a black border."""
     write(tmp_path / "raw")
-    changes = {"source": str(tmp_path / "raw"), "image_size": 16, "channels": channels, "masks": "none"}
+    changes = {"source": str(tmp_path / "raw"), "image_size": 16, "channels": channels, "fit": fit, "masks": "none"}
     meta = prepare(dataset, load_params(ROOT / "params.yaml").prepare.model_copy(update=changes), tmp_path / "data")
     rows = torch.from_numpy(np.load(tmp_path / "data" / "images.npy")).permute(0, 3, 1, 2)
     paths = [tmp_path / "raw" / name for name in read_raw(dataset, str(tmp_path / "raw"), False).names]
     assert len(paths) == len(rows), "without duplicates and damaged files, rows are in the order of the source"
     known = {"dataset": dataset, "classes": meta.classes, "channels": channels, "mean": meta.mean, "std": meta.std}
+    known |= {"fit": meta.fit}
     model = stored(tmp_path / "model", card(**known))
     expected = model(normalize(rows, meta.mean, meta.std)).softmax(dim=1)
     assert expected.std(dim=0).min() > 1e-4, "the images must get different probabilities"

@@ -18,6 +18,7 @@ from fkt.raw.splits import (
 PREPARE = Prepare(
     source=None,
     download=False,
+    fit="crop",
     image_size=16,
     channels=1,
     val_fraction=0.2,
