@@ -11,6 +11,7 @@ import numpy as np
 from fkt.core.errors import ParamsError
 from fkt.raw.folders import read_folder, read_imagenet100, read_intel
 from fkt.raw.fundus import decode_fundus, read_aptos
+from fkt.raw.idx import read_idx
 from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
 from fkt.raw.torchvision_sets import DIGITS, read_torchvision
 
@@ -48,9 +49,9 @@ DATASETS = {
     "digits": Dataset(read_digits, embedded=True, known=(10, 1797, 0)),
     "cifar10": Dataset(partial(read_torchvision, "cifar10"), known=(10, 50_000, 10_000)),
     "cifar100": Dataset(partial(read_torchvision, "cifar100"), known=(100, 50_000, 10_000)),
-    "mnist": Dataset(partial(read_torchvision, "mnist"), known=(10, 60_000, 10_000)),
-    "fashion_mnist": Dataset(partial(read_torchvision, "fashion_mnist"), known=(10, 60_000, 10_000)),
-    "kmnist": Dataset(partial(read_torchvision, "kmnist"), known=(10, 60_000, 10_000)),
+    "mnist": Dataset(partial(read_idx, "mnist"), known=(10, 60_000, 10_000)),
+    "fashion_mnist": Dataset(partial(read_idx, "fashion_mnist"), known=(10, 60_000, 10_000)),
+    "kmnist": Dataset(partial(read_idx, "kmnist"), known=(10, 60_000, 10_000)),
     "usps": Dataset(partial(read_torchvision, "usps"), known=(10, 7291, 2007)),
     "svhn": Dataset(partial(read_torchvision, "svhn"), known=(10, 73_257, 26_032)),
     "stl10": Dataset(partial(read_torchvision, "stl10"), known=(10, 5000, 8000)),

@@ -36,7 +36,7 @@ def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
         ("aptos", "aptos2019-blindness-detection"),
         ("imagenet100", "image-net.org"),
         ("cifar10", "prepare.download: true"),
-        ("mnist", "MNIST/raw/train-images-idx3-ubyte"),
+        ("mnist", "MNIST/raw inside it); missing: train-images-idx3-ubyte"),
         ("usps", "usps.bz2"),
         ("svhn", "train_32x32.mat"),
         ("stl10", "stl10_binary/train_X.bin"),
