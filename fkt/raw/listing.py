@@ -12,7 +12,7 @@ from fkt.core.errors import plural
 from fkt.core.files import write_json
 from fkt.core.runs import listing_path, transfer_listing_path
 from fkt.params import Params
-from fkt.raw.datasets import DATASETS, source_folder
+from fkt.raw.datasets import DATASETS, source_folder, table_file
 from fkt.raw.folders import files_below
 from fkt.raw.masks import masks_folder
 
@@ -52,14 +52,15 @@ def _path(params: Params, dataset: str) -> Path:
 
 
 def _roots(params: Params, dataset: str) -> list[Path]:
-    """Return the folder of the raw images, and of their masks if there are any; nothing if images are no files."""
+    """Return the folder of the raw images, and of their masks, and their table; nothing if images are no files."""
     settings = params.prepare
     if not DATASETS[dataset].is_files:
         return []
     if dataset != params.dataset:
         return [source_folder(dataset, None)]
     source = source_folder(dataset, settings.source)
-    return [source, masks_folder(source)] if settings.masks == "files" else [source]
+    masks = [masks_folder(source)] if settings.masks == "files" else []
+    return [source, *masks, *([table_file(source, settings.table)] if settings.table else [])]
 
 
 def _listed(roots: Sequence[Path]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _listed(roots: Sequence[Path]) -> dict[str, Any]:
     files, size, digest = 0, 0, hashlib.sha256()
     for root in roots:
         start = len(os.fspath(root))
-        for path in files_below(root):
+        for path in [root] if root.is_file() else files_below(root):
             with suppress(OSError):  # a link to nothing, or a file that was removed meanwhile
                 if not path.name.startswith("."):  # file managers leave such files
                     found, name = path.stat(), os.fsencode(path)[start:]

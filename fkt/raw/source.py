@@ -49,6 +49,10 @@ class Raw:
     """Where the images of each part come from: ``from the folder train``."""
     load: Callable[[int, int], Pixels]
     """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
+    below: Sequence[str] | None = None
+    """(N,) paths of the images below their class folders, or below the source. None: the images are not files."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The columns of the table that lists the images, (N,) each; empty: there is no table."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Findings of the reader, for meta.json."""
     crop: Callable[[Pixels], Pixels] | None = None

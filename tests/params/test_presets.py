@@ -18,7 +18,7 @@ from fkt.params.reader import parse_yaml
 from fkt.views.pipeline import build_pipeline
 from tests.conftest import ROOT
 
-DATASETS = ["aptos", "cifar10", "digits", "folder", "intel"]
+DATASETS = ["aptos", "cifar10", "digits", "fashion_mnist", "folder", "intel", "mnist"]
 OVERLAYS = ["laptop", "paper", "smoke"]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 

@@ -36,7 +36,7 @@ def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
         ("aptos", "aptos2019-blindness-detection"),
         ("imagenet100", "image-net.org"),
         ("cifar10", "prepare.download: true"),
-        ("mnist", "MNIST/raw/train-images-idx3-ubyte"),
+        ("mnist", "MNIST/raw inside it); missing: train-images-idx3-ubyte"),
         ("usps", "usps.bz2"),
         ("svhn", "train_32x32.mat"),
         ("stl10", "stl10_binary/train_X.bin"),
@@ -81,7 +81,7 @@ def test_a_folder_with_parts_keeps_them(tmp_path, names):
     assert raw.origins == dict(
         zip(("train", "test", "val"), (f"from the folder {name}" for name in names), strict=True)
     )
-    assert raw.notes["ignored_folders"] == ["unlabelled"]
+    assert raw.notes["ignored_folders"] == {"unlabelled": 1}
 
 
 def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other_files_are_counted(tmp_path):
@@ -96,6 +96,7 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     raw = read_raw("folder", str(tmp_path / "tree"), False)
     assert raw.classes == ["a", "b"]
     assert counted(raw) == {"train": [9, 2]}
+    assert raw.notes["ignored_folders"] == {".hidden": 2, "__MACOSX": 2}
     assert raw.notes["ignored_files"] == {
         "count": 4,
         "kinds": {"hidden": (2, "a/.DS_Store"), ".png": (1, "loose.png"), ".txt": (1, "b/readme.txt")},

@@ -108,8 +108,8 @@ def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp
     assert [title for title, _ in card[-len(FINDINGS) :]] == [title.capitalize() for title in FINDINGS]
     assert dict(card) == {
         "Dataset": "folder: 34 images, 2 classes",
-        "Training images": "19 of 25, from the folder train",
-        "Validation images": "5, 20 % of the training images of each class, drawn at random (prepare.val_fraction)",
+        "Training images": "20 of 25, from the folder train",
+        "Validation images": "4, 20 % of the training images of each class, drawn at random (prepare.val_fraction)",
         "Test images": "10, from the folder Testing",
         "Raw pixels": "shorter side 12 to 30, longer side 15 to 41; color in 33 of 34 images",
         "Prepared pixels": "16 x 16, grayscale; the shorter side was resized to 16, then the center was cut out",
@@ -128,7 +128,11 @@ def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp
         "train/a/leak.png",
         "Conflicting labels": "2 groups of identical images, 1 of them across splits of the source; "
         "train/a/000.png (a), train/b/same.png (b); Testing/b/000.png (b), train/a/leak.png (a)",
+        "Conflicts left out": "none",
+        "Groups": "none",
+        "Groups across splits": "none",
         "Masks": "none",
+        "Unequal classes": "none",
         "Classes without images": "none",
     }
     for fit, done, title, effect in (

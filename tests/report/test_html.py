@@ -107,7 +107,17 @@ def test_what_could_be_wrong_is_said(all_params: Params, results: Results) -> No
     assert "check Unreadable files. 1 left out." in text
     assert text.index("problem") < text.index("! check") < text.index("fine") < text.index("unknown")
     clean = _text(_render(all_params, results), "checks")
-    assert "Conflicting" not in clean and "fine Clean data." in clean
+    assert "Conflicting" not in clean and "fine Clean data." in clean and "unknown Not checked: groups." in clean
+    counts = results.meta.counts | {"train": [500, 80, 80, 50]}
+    for test, largest, expected in (
+        (40, 7, "fine Groups. 200 groups, 40 of them in the test set ( prepare.groups ). No group is in two splits"),
+        (8, 7, "check Few test groups. 200 groups, 8 of them"),
+        (40, 1, "check Groups of one image. 200 groups, 40 of them"),
+    ):
+        note = {"rule": r"pattern:<(\d)>", "count": 200, "sizes": [1, 1, largest], "test": test}
+        note |= {"alone": 0, "several_classes": 0, "dropped": []}
+        text = _text(_render(all_params, results, notes={"groups": note}, counts=counts), "checks")
+        assert expected in text and "check Unequal classes. 500 training images of proliferative" in text
 
 
 def test_the_axis_has_round_ticks_around_all_values() -> None:
