@@ -1,0 +1,98 @@
+"""The text of a preset, and what is printed about the images."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from fkt.core.errors import plural
+from fkt.core.files import one_line
+from fkt.propose.choices import Choice, Plan
+from fkt.propose.images import suspected_groups
+from fkt.raw.splits import Ints
+
+COLUMN, LINE = 26, 120
+"""Where comments begin and end."""
+FEW_TRAIN, FEW_TEST, FEW, MANY_TIMES = 50, 100, 10, 10
+"""Fewer training images, test images, images of a class, and a larger ratio between classes are named as doubtful."""
+
+
+def preset_text(title: str, lines: Iterable[Choice]) -> str:
+    """Return the YAML of a preset, with the reason of each value as a comment."""
+    text, section = [f"# {title}"], "none"
+    for key, value, reason in lines:
+        head, _, name = key.rpartition(".")
+        text += [""] * (head != section) + [f"{head}:"] * (head not in ("", section))
+        section = head
+        first, *items = value.split("\n")
+        text += [*_commented("  " * bool(head), f"{name}: {first}".rstrip(), reason), *items]
+    return "\n".join(text) + "\n"
+
+
+def _commented(indent: str, line: str, reason: str) -> list[str]:
+    """Return a line and its comment: behind it and continued below, or above a long line."""
+    line, column = indent + line, max(COLUMN, len(indent + line) + 2)
+    if 2 * column > LINE or not reason:
+        start = f"{indent}# "
+        return [*textwrap.wrap(reason, LINE, initial_indent=start, subsequent_indent=start), line]
+    first, *others = textwrap.wrap(reason, LINE - column)
+    return [f"{line.ljust(column)}# {first}", *(f"{' ' * column}# {other}" for other in others)]
+
+
+def seen(plan: Plan) -> Iterator[str]:
+    """Yield what the images are, a line each."""
+    images, counts = plan.images, plan.images.counts
+    formats = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in images.formats.most_common(4))
+    of_each = f"{_span(counts)} of each of {plural(len(counts), 'class', 'classes')}"
+    origins = ", ".join(sorted(set(images.raw.origins.values())))
+    yield f"{plural(len(images.raw), 'image')} ({formats}), {of_each}; {origins}"
+    heights, widths = images.sizes.T
+    decoded = f" (decoded: {len(images.rows):,})" if images.is_sample or images.unreadable else ""
+    yield f"{_span(widths)} pixels wide, {_span(heights)} high; color in {int(images.color.sum()):,}{decoded}"
+    parts = [
+        f"{plan.number(part):,} {name}"
+        for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
+    ]
+    groups = f", in {len(np.unique(plan.groups)):,} groups that are not divided" if plan.prepare.groups else ""
+    yield f"{parts[0]}, {parts[1]} and {parts[2]} images{groups}"
+
+
+def doubts(plan: Plan) -> Iterator[str]:
+    """Yield what could make the comparison weak or wrong, a sentence each."""
+    images, counts, raw = plan.images, plan.images.counts, plan.images.raw
+    if images.unreadable:
+        yield f"{plural(len(images.unreadable), 'file')} cannot be read, left out: {_few(list(images.unreadable))}"
+    if mixed := images.conflicting:
+        names = _few([" = ".join(group) for group in mixed])
+        yield f"{plural(len(mixed), 'picture')} in several classes, left out: {names}"
+    if ignored := raw.notes.get("ignored_files"):
+        kinds = [f"{count} {kind} ({path})" for kind, (count, path) in ignored["kinds"].items()]
+        yield f"{plural(ignored['count'], 'file')} not used ({ignored['why']}): {_few(kinds)}"
+    if plan.train < FEW_TRAIN:
+        yield f"{plural(plan.train, 'training image')}: self-supervision learns little from so few"
+    if plan.number("test") < FEW_TEST:
+        yield f"{plural(plan.number('test'), 'test image')}: only large differences between the arms can be significant"
+    small = [
+        f"{raw.classes[label]} ({counts[label]})" for label in np.argsort(counts, kind="stable") if counts[label] < FEW
+    ]
+    if small:
+        yield f"{plural(len(small), 'class', 'classes')} with fewer than {FEW} images, hard to score: {_few(small)}"
+    if counts.max() >= MANY_TIMES * counts.min():
+        low, high = (f'"{raw.classes[label]}" has {counts[label]:,}' for label in (counts.argmin(), counts.argmax()))
+        yield f"unequal classes: {high} images, {low}"
+    if enlarged := int((images.sizes.min(axis=1) < plan.side).sum()):
+        yield f"{plural(enlarged, 'image')} smaller than {plan.side} pixels, and enlarged"
+    if plan.prepare.groups is None and (found := suspected_groups(raw)):
+        yield f"{found[0]}: if images of one belong together (a patient, a scene), use --groups {found[1]}"
+    if images.is_sample:
+        yield f"a folder this large is not decoded as a whole: {len(images.rows):,} images were looked at"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return the first names."""
+    return ", ".join(map(one_line, names[:3])) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+
+
+def _span(values: Ints) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
