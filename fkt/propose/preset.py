@@ -1,42 +1,44 @@
 """The text of a preset, and what is printed about the images."""
 
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from fkt.core.errors import plural
 from fkt.core.files import one_line
-from fkt.propose.choices import Choice, Plan
 from fkt.propose.images import suspected_groups
+from fkt.propose.plan import PRETRAIN_SHARE, Plan
 from fkt.raw.splits import Ints
 
-COLUMN, LINE = 26, 120
-"""Where comments begin and end."""
 FEW_TRAIN, FEW_TEST, FEW, MANY_TIMES = 50, 100, 10, 10
 """Fewer training images, test images, images of a class, and a larger ratio between classes are named as doubtful."""
 
 
-def preset_text(title: str, lines: Iterable[Choice]) -> str:
-    """Return the YAML of a preset, with the reason of each value as a comment."""
-    text, section = [f"# {title}"], "none"
-    for key, value, reason in lines:
-        head, _, name = key.rpartition(".")
-        text += [""] * (head != section) + [f"{head}:"] * (head not in ("", section))
-        section = head
-        first, *items = value.split("\n")
-        text += [*_commented("  " * bool(head), f"{name}: {first}".rstrip(), reason), *items]
-    return "\n".join(text) + "\n"
+def preset_text(name: str, plan: Plan) -> str:
+    """Return the YAML of the preset ``name``, with the reason of each value as a comment."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def _commented(indent: str, line: str, reason: str) -> list[str]:
-    """Return a line and its comment: behind it and continued below, or above a long line."""
-    line, column = indent + line, max(COLUMN, len(indent + line) + 2)
-    if 2 * column > LINE or not reason:
-        start = f"{indent}# "
-        return [*textwrap.wrap(reason, LINE, initial_indent=start, subsequent_indent=start), line]
-    first, *others = textwrap.wrap(reason, LINE - column)
-    return [f"{line.ljust(column)}# {first}", *(f"{' ' * column}# {other}" for other in others)]
+    environment = Environment(  # noqa: S701 - not HTML
+        loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
+    return environment.get_template("preset.yaml.j2").render(
+        name=name,
+        plan=plan,
+        prepare=plan.prepare,
+        gpu=plan.gpu,
+        share=PRETRAIN_SHARE,
+        total=plural(len(plan.images.raw), "image"),
+        classes=plural(len(plan.images.counts), "class", "classes"),
+        color=int(plan.images.color.sum()),
+        looked=plural(len(plan.images.rows), "image"),
+        unreadable=_few(list(plan.images.unreadable)),
+        cell=math.ceil(plan.side / 3),
+    )
 
 
 def seen(plan: Plan) -> Iterator[str]:
