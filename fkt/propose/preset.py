@@ -50,7 +50,9 @@ def seen(plan: Plan) -> Iterator[str]:
     yield f"{plural(len(images.raw), 'image')} ({formats}), {of_each}; {origins}"
     heights, widths = images.sizes.T
     decoded = f" (decoded: {len(images.rows):,})" if images.is_sample or images.unreadable else ""
-    yield f"{_span(widths)} pixels wide, {_span(heights)} high; color in {int(images.color.sum()):,}{decoded}"
+    copies = len(images.copies) - len(np.unique(images.copies))
+    same = f"; {plural(copies, 'copy', 'copies')} of other images, kept in one split with them" if copies else ""
+    yield f"{_span(widths)} pixels wide, {_span(heights)} high; color in {int(images.color.sum()):,}{decoded}{same}"
     parts = [
         f"{plan.number(part):,} {name}"
         for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))

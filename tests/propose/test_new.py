@@ -57,6 +57,14 @@ def patients(count: int) -> None:
             save(Path("photos", name, f"p{label}{number % count}", f"{number}.png"), class_image(label, draw))
 
 
+def series() -> None:
+    for number in range(24):
+        draw = np.random.default_rng(number)
+        save(
+            Path("photos", str(number % 2), f"IMG_{number:04d}_patient{number // 4}.png"), class_image(number % 2, draw)
+        )
+
+
 def table() -> None:
     write_folder(Path("photos"), ("x",), 40)
     with Path("labels.csv").open("w", encoding="utf-8", newline="") as file:
@@ -70,6 +78,7 @@ def broken() -> None:
     Path("photos/bar/001.png").write_bytes(b"")
     Path("photos/disc/002.png").write_bytes(b"no image")
     shutil.copy("photos/bar/003.png", "photos/disc/copy.png")
+    shutil.copy("photos/ring/004.png", "photos/ring/copy.png")
 
 
 def unequal() -> None:
@@ -97,6 +106,8 @@ CASES: dict[str, tuple[Callable[[], Any], list[str], dict[str, Any], list[str]]]
     "patients": (lambda: patients(3), ["--groups", "parent-folder"], {"prepare.groups": "parent_folder"}, []),
     "pattern": (lambda: patients(6), ["--groups", r"/(p\d\d)/"], {"prepare.groups": r"pattern:/(p\d\d)/"}, []),
     "suspected": (lambda: patients(3), [], {"prepare.groups": None}, ["--groups parent-folder"]),
+    "file names": (series, [], {"prepare.groups": None}, ["'patient0'", r"--groups '(?i)(patient[-_ ]?\d+)'"]),
+    "series": (series, ["--groups", r"(?i)(patient[-_ ]?\d+)"], {}, ["in 6 groups that are not divided"]),
     "table": (
         table, ["--csv", "labels.csv", "--groups", "patient"],
         {"prepare.groups": "column:patient", "prepare.table": "labels.csv"}, [],
@@ -106,7 +117,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[str], dict[str, Any], list[str]]]
     ),
     "broken": (
         broken, [], {"prepare.on_corrupt": "skip", "prepare.on_conflict": "drop"},
-        ["2 files cannot be read", "bar/001.png", "bar/003.png = disc/copy.png"],
+        ["2 files cannot be read", "bar/001.png", "bar/003.png = disc/copy.png", "1 copy of other"],
     ),
     "wide and gray": (wide_and_gray, [], {"prepare.fit": "pad", "prepare.channels": 1, "prepare.image_size": 40}, []),
 }  # fmt: skip
