@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "evaluation": BASE | {"data", "models", "raw"},
     "report": BASE | {"data", "raw"},
     "check": BASE | {"raw"},
-    "propose": BASE | {"raw"},
+    "propose": BASE | {"data", "raw"},
     "sweeps": BASE | {"check"},
     "jobs": BASE,
     "estimate": BASE | {"data", "views", "models", "training", "evaluation", "raw", "build"},

@@ -9,12 +9,14 @@ import numpy as np
 
 from fkt.core.errors import plural
 from fkt.core.files import one_line
+from fkt.data.meta import SPLITS, Meta
 from fkt.propose.images import suspected_groups
 from fkt.propose.plan import PRETRAIN_SHARE, Plan
+from fkt.raw.notes import findings
 from fkt.raw.splits import Ints
 
-FEW_TRAIN, FEW_TEST, FEW, MANY_TIMES = 50, 100, 10, 10
-"""Fewer training images, test images, images of a class, and a larger ratio between classes are named as doubtful."""
+FEW_TRAIN, FEW_TEST, FEW = 50, 100, 10
+"""Fewer training images, test images and images of a class are named as doubtful."""
 
 
 def preset_text(name: str, plan: Plan) -> str:
@@ -67,11 +69,14 @@ def doubts(plan: Plan) -> Iterator[str]:
     if images.unreadable:
         yield f"{plural(len(images.unreadable), 'file')} cannot be read, left out: {_few(list(images.unreadable))}"
     if mixed := images.conflicting:
-        names = _few([" = ".join(group) for group in mixed])
-        yield f"{plural(len(mixed), 'picture')} in several classes, left out: {names}"
-    if ignored := raw.notes.get("ignored_files"):
-        kinds = [f"{count} {kind} ({path})" for kind, (count, path) in ignored["kinds"].items()]
-        yield f"{plural(ignored['count'], 'file')} not used ({ignored['why']}): {_few(kinds)}"
+        pairs = _few([" = ".join(group) for group in mixed])
+        yield f"{plural(len(mixed), 'picture')} in several classes, left out: {pairs}"
+    labels, size = raw.labels[images.rows], len(counts)
+    splits: dict[str, list[int]] = {
+        part: np.bincount(labels[plan.final == part], minlength=size).tolist() for part in SPLITS
+    }
+    for title, (text, names) in findings(Meta("", raw.classes, 0, 3, splits, [], [], notes=raw.notes)).items():
+        yield f"{title}: {text}{'; ' * bool(names)}{_few(names)}"
     if plan.train < FEW_TRAIN:
         yield f"{plural(plan.train, 'training image')}: self-supervision learns little from so few"
     if plan.number("test") < FEW_TEST:
@@ -81,9 +86,6 @@ def doubts(plan: Plan) -> Iterator[str]:
     ]
     if small:
         yield f"{plural(len(small), 'class', 'classes')} with fewer than {FEW} images, hard to score: {_few(small)}"
-    if counts.max() >= MANY_TIMES * counts.min():
-        low, high = (f'"{raw.classes[label]}" has {counts[label]:,}' for label in (counts.argmin(), counts.argmax()))
-        yield f"unequal classes: {high} images, {low}"
     if enlarged := int((images.sizes.min(axis=1) < plan.side).sum()):
         yield f"{plural(enlarged, 'image')} smaller than {plan.side} pixels, and enlarged"
     if plan.prepare.groups is None and (found := suspected_groups(raw)):
