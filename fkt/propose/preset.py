@@ -15,7 +15,7 @@ from fkt.propose.plan import PRETRAIN_SHARE, Plan
 from fkt.raw.notes import findings
 from fkt.raw.splits import Ints
 
-FEW_TRAIN, FEW_TEST, FEW = 50, 100, 10
+FEW_TRAIN, FEW_TEST, FEW = 100, 100, 10
 """Fewer training images, test images and images of a class are named as doubtful."""
 
 
@@ -78,7 +78,7 @@ def doubts(plan: Plan) -> Iterator[str]:
     for title, (text, names) in findings(Meta("", raw.classes, 0, 3, splits, [], [], notes=raw.notes)).items():
         yield f"{title}: {text}{'; ' * bool(names)}{_few(names)}"
     if plan.train < FEW_TRAIN:
-        yield f"{plural(plan.train, 'training image')}: self-supervision learns little from so few"
+        yield f"{plural(plan.train, 'training image')}: from so few, a network learns little, and may fail in some arm"
     if plan.number("test") < FEW_TEST:
         yield f"{plural(plan.number('test'), 'test image')}: only large differences between the arms can be significant"
     small = [
