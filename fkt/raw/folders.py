@@ -149,6 +149,11 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.as_posix())  # the same order on every platform
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Return the image files below a folder, sorted by path; hidden files and folders are left out."""
+    return [path for path in files_below(folder) if _is_image(path)]
+
+
 def _read_classes(
     root: Path,
     parts: Mapping[SplitName, Sequence[Path]],
