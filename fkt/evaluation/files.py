@@ -37,7 +37,9 @@ def _named(path: Path) -> list[Path]:
     else:
         return [path]
     if not found:
-        raise CorruptData(f"{one_line(str(path))} names no image files; give image files, or a folder that has some")
+        raise CorruptData(
+            f"{one_line(str(path))}: no image files and no model there; give images, or a folder that has some"
+        )
     return found
 
 

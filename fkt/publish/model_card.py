@@ -14,7 +14,6 @@ from fkt.core.files import one_line
 from fkt.core.runs import CHOSEN, METRICS, MODELS
 from fkt.evaluation.trained import TrainedModel
 from fkt.report.page import escape
-from fkt.report.tables import markdown_table
 
 PER_CLASS = METRICS / "per_class.csv"
 CLASS_SCORES = ("precision", "recall", "f1")
@@ -39,8 +38,7 @@ def model_card(model: TrainedModel, differences: Mapping[str, float], license_na
         "seeds": [one.seed for one in model.cards],
         "differences": differences,
         "results": results,
-        "scores": score_table(results) if results else "",
-        "per_class": class_table(card.mode, results["confidence"]) if results else "",
+        "per_class": class_rows(card.mode) if results else [],
     }
     front = yaml.safe_dump(front_matter(model, results, license_name), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n{environment.get_template('model_card.md.j2').render(content)}"
@@ -68,7 +66,7 @@ def front_matter(model: TrainedModel, results: Mapping[str, Any] | None, license
         "library_name": "fkt",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "onnx", card.model["backbone"], card.mode],
-        "datasets": [card.dataset],
+        **({} if card.dataset == "folder" else {"datasets": [card.dataset]}),
     }
     if results:
         scores, kind = results["scores"][card.mode], "ensemble" if len(model.cards) > 1 else "mean"
@@ -83,29 +81,13 @@ def front_matter(model: TrainedModel, results: Mapping[str, Any] | None, license
     return front
 
 
-def score_table(results: Mapping[str, Any]) -> str:
-    """Return the scores of all arms as a Markdown table."""
-    interval = f"{100 * results['confidence']:g} % interval"
-    header = ["Arm", f"Mean {results['metric'].replace('_', ' ')} of a seed", interval, "Seeds together", "Seeds"]
-    rows = [
-        [mode, f"{one['mean']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}", f"{one['ensemble']:.4f}",
-         str(one["seeds"])]
-        for mode, one in results["scores"].items()
-    ]  # fmt: skip
-    return markdown_table(header, rows)
-
-
-def class_table(mode: str, confidence: float) -> str:
-    """Return the scores of an arm for each class as a Markdown table; empty without per_class.csv."""
+def class_rows(mode: str) -> list[tuple[str, int, list[tuple[float, float, float]]]]:
+    """Return name and test images of each class, and mean, low and high of its CLASS_SCORES; none without the file."""
     if not PER_CLASS.is_file():
-        return ""
-    rows = pd.read_csv(PER_CLASS, dtype={"class": str}, keep_default_na=False)
-    rows = rows[rows["mode"] == mode]
-    table = []
-    for name, of_class in rows.groupby("class", sort=False):
-        found = of_class.set_index("score")
-        cells = (found.loc[score] for score in CLASS_SCORES if score in found.index)
-        shown = [f"{one['mean']:.3f} ({one['low']:.3f} to {min(1.0, one['high']):.3f})" for one in cells]
-        table.append([safe(str(name)), str(of_class["images"].iloc[0]), *shown])
-    titles = [f"{score.capitalize()} ({100 * confidence:g} % interval)" for score in CLASS_SCORES]
-    return markdown_table(["Class", "Test images", *titles], table)
+        return []
+    table = pd.read_csv(PER_CLASS, dtype={"class": str}, keep_default_na=False)
+    table = table[(table["mode"] == mode) & table["score"].isin(CLASS_SCORES)]
+    return [
+        (str(name), int(rows["images"].iloc[0]), list(rows[["mean", "low", "high"]].itertuples(index=False, name=None)))
+        for name, rows in table.groupby("class", sort=False)
+    ]

@@ -59,7 +59,7 @@ def test_files_are_named_by_folder_pattern_and_table(photos: list[Path]) -> None
     assert image_files(["photos/list.csv"]) == [photos[3], photos[0], Path("photos/absent.png")]
     Path("empty").mkdir()
     for nothing in ("empty", "photos/*.jpg"):
-        with pytest.raises(CorruptData, match=f"^{re.escape(nothing)} names no image files; give image files"):
+        with pytest.raises(CorruptData, match=f"^{re.escape(nothing)}: no image files and no model there; give images"):
             image_files([nothing])
     Path("list.csv").write_text("file,label\nx,y\n")
     with pytest.raises(CorruptData, match="list.csv has the columns file, label; name the one with the files 'path'"):
@@ -100,6 +100,7 @@ def test_without_a_model_the_chosen_arm_predicts_with_all_seeds(
     for typed, message in {
         "models/func photos": "models/func does not exist; give the folder of a model, or images",
         "models/functional": "models/functional is a model; give what it should classify",
+        "models/functional photos --device abc": "device: 'abc' is not available",
     }.items():
         with pytest.raises(SystemExit, match=message):
             main(["predict", *typed.split()])

@@ -92,11 +92,11 @@ def test_the_card_has_the_results_with_every_name_escaped(arm: TrainedModel) -> 
     assert fields["pipeline_tag"] == "image-classification" and fields["datasets"] == ["digits"]
     (result,) = fields["model-index"][0]["results"]
     assert result["metrics"] == [{"type": "accuracy", "value": 0.90125}], "as it is used: both seeds together"
-    assert "| functional |                  0.8493 | 0.8000 to 0.8900 |         0.9012 |     2 |" in body
+    assert "| functional | 0.8493 | 0.8000 to 0.8900 | 0.9012 | 2 |" in body
     assert "719 test images" in body and "1,862 for training" in body and "- **Labels**: 2 labels per class." in body
     assert "- functional is \\*better\\*." in body and "model.onnx 1.2e-06." in body
     assert r"=cmd\|' /C calc'!A0, two\\r\\nlines\\x1b\[31m" in body and "\x1b" not in body + front
-    assert "0.500 (0.400 to 1.000)" in body and "health or safety" in body
+    assert " | 71 |" + 3 * " 0.500 (0.400 to 1.000) |" + "\n" in body and "health or safety" in body
 
 
 def test_the_card_of_a_fundus_model_says_that_it_is_not_a_medical_device(tmp_path: Path) -> None:
