@@ -132,16 +132,18 @@ def test_changed_added_and_removed_raw_files_are_prepared_again_and_a_clone_need
     assert repro() == "20 raw files, unchanged"
     fakes.save(raw / "a/new.png", fakes.class_image(0, np.random.default_rng(9), 16))
     assert re.fullmatch(r"raw files changed.*: 20 files -> 21, [0-9,]+ bytes -> [0-9,]+; prepared", repro())
+    more = fakes.contents(project.root / "data/folder")
     os.utime(raw / "a/new.png", (0, 0))
     assert repro() == "raw files changed since they were prepared: other names or times; prepared"
+    assert fakes.contents(project.root / "data/folder") == more != before, "so that nothing else runs"
     fakes.save(raw / "a/new.png", fakes.class_image(0, np.random.default_rng(8), 24))
     assert re.fullmatch(r"raw files changed.*: [0-9,]+ bytes -> [0-9,]+; prepared", repro())
     assert fakes.contents(project.root / "data/folder")["images.npy"] != before["images.npy"]
     (raw / "a/new.png").unlink()
-    assert re.fullmatch(r"raw files changed.*: 21 files -> 20, .*; prepared", repro())
+    assert re.fullmatch(r"raw files changed.*: 21 files -> 20, .*", repro()), "the outputs come from DVC's cache"
     assert fakes.contents(project.root / "data/folder") == before
     shutil.move(raw, project.root / "elsewhere")
-    assert repro() == "data/raw/folder does not exist here"
+    assert repro() == "no raw files of folder here; the listing stays as it is"
 
 
 @pytest.mark.slow

@@ -43,12 +43,13 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 def run(arguments: argparse.Namespace) -> None:
     """Run the stages, and print the scores and the verdict of the report."""
     params = load_checked()
-    print("\n".join([checked(params), *changes(params)]), flush=True)
+    changed = changes(params)
+    print("\n".join([checked(params), *changed]), flush=True)
     environments = job_environments(arguments.jobs)
     number = len(environments)
     estimate = cached(params, number)
     expected = f" All of them take about {in_words(estimate.seconds())} (fkt check)." if estimate else ""
-    pipeline = Pipeline(arguments.targets)
+    pipeline = Pipeline(arguments.targets, raw_changed=bool(changed))
     watch = Watch(pipeline, light_stages(params), forecast_of(params, number), number)
     at_once = f"{number} at once" if number > 1 else "one after another"
     print(f"{watch.total} stages, {at_once}.{expected} What they print is in {LOGS}/.\n", flush=True)

@@ -26,7 +26,7 @@ def update(params: Params, dataset: str) -> str:
     if not roots:
         text = f"the raw images of {dataset} are not files of their own, and are not listed"
     elif not roots[0].is_dir():
-        text = f"{roots[0]} does not exist here"
+        text = f"no raw files of {dataset} here; the listing stays as it is"
     else:
         now = _listed(roots)
         text = _difference(_read(path), now) or f"{plural(now['files'], 'raw file')}, unchanged"
@@ -38,11 +38,11 @@ def update(params: Params, dataset: str) -> str:
 
 
 def changes(params: Params) -> list[str]:
-    """Return a sentence for each dataset whose raw files have changed since they were listed. Writes nothing."""
+    """Return a sentence for each dataset whose listing ``update`` would change. Writes nothing."""
     found = []
     for dataset in (params.dataset, *params.transfer.datasets):
         roots, before = _roots(params, dataset), _read(_path(params, dataset))
-        if before and roots and roots[0].is_dir() and (text := _difference(before, _listed(roots))):
+        if roots and roots[0].is_dir() and (text := _difference(before, _listed(roots))):
             found.append(text)
     return found
 

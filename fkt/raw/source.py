@@ -107,7 +107,8 @@ def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
     try:
         with Image.open(path) as image:
             image.load()  # read the whole file, so that a truncated file fails here
-            return as_channels(_eight_bit(ImageOps.exif_transpose(image), background), channels)
+            ImageOps.exif_transpose(image, in_place=True)
+            return as_channels(_eight_bit(image, background), channels)
     except Exception as error:  # pillow's decoders raise errors of many types for damaged files
         raise Unreadable(path, _reason(path, error)) from error
 
@@ -115,7 +116,7 @@ def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
 def as_channels(image: Image.Image | Pixels, channels: int) -> Pixels:
     """Convert an 8-bit image, or pixels (H, W) or (H, W, 3), to (H, W, channels) uint8; see decode_file."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(np.ascontiguousarray(image))
-    pixels = np.asarray(picture.convert(_MODES[channels]))
+    pixels = np.asarray(_as_mode(picture, _MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -129,7 +130,12 @@ def _eight_bit(image: Image.Image, background: str) -> Image.Image:
     if image.has_transparency_data:
         color = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", color.size, background), color).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _as_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image. One that has the mode is not copied, which would take as long as its decoding."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scaled(values: NDArray[np.float64], top: float) -> Pixels:
