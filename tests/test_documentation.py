@@ -142,6 +142,7 @@ def finished(project_factory: Callable[[], Project]) -> Path:
     project = project_factory()
     root = project.root
     small = yaml.safe_load((ROOT / "presets/smoke.yaml").read_text())
+    small["model"] = {"backbone": "resnet10", "width": 16}
     for path in (root / "presets").glob("*.yaml"):
         path.write_text(f"# {path.stem}\n{yaml.safe_dump(shrink(yaml.safe_load(path.read_text()) or {}, small))}")
     sweep = yaml.safe_load((root / "sweeps/lambda.yaml").read_text())
@@ -156,7 +157,7 @@ def finished(project_factory: Callable[[], Project]) -> Path:
     project.python("fkt", "preset", "digits")
     project.commit("smaller")
     project.python("fkt", "repro")  # not committed: the pages do this
-    fakes.write_folder(root / "data/raw/folder")
+    fakes.write_folder(root / "data/raw/folder", parts=25)
     return root
 
 
