@@ -44,7 +44,9 @@ MAY_IMPORT = {
     "jobs": BASE,
     "estimate": BASE | {"data", "views", "models", "training", "evaluation", "raw", "build"},
     "tuning": BASE | {"check", "sweeps"},
-    "cli": BASE | {"check", "estimate", "evaluation", "jobs", "propose", "raw", "report", "sweeps", "tuning"},
+    "publish": BASE | {"data", "evaluation", "models", "raw", "report"},
+    "cli": BASE
+    | {"check", "estimate", "evaluation", "jobs", "propose", "publish", "raw", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 

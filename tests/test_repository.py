@@ -101,7 +101,8 @@ def test_requirements_are_exact_pins_without_addresses() -> None:
     assert len(pins("requirements.txt")) > 100
     assert len(pins("requirements-dev.txt")) >= 10
     assert not set(pins("requirements.txt")) & set(pins("requirements-dev.txt"))
-    for name in REQUIREMENTS:
+    assert len(pins("requirements-docs.txt")) > 20
+    for name in (*REQUIREMENTS, "requirements-docs.txt"):
         text = (ROOT / name).read_text()
         assert "://" not in text and "--index" not in text and "--find-links" not in text
     assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()

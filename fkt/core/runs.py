@@ -16,6 +16,9 @@ METRICS = Path("metrics")
 FIGURES = METRICS / "figures"
 LOGS = METRICS / "logs"
 RESULTS = METRICS / "runs"
+MODELS = Path("models")
+CHOSEN = METRICS / "model.json"
+"""Which arm to use, and what its model card says."""
 PLAN = Path("data") / "plan"
 """What the plan stage writes: for each network, whether it is trained, with which parameters and code."""
 SKIP = "skip\n"
@@ -68,7 +71,7 @@ class Run:
     @property
     def model(self) -> Path:
         """Folder of the weights and the card."""
-        return Path("models") / self.name / f"s{self.seed}"
+        return MODELS / self.name / f"s{self.seed}"
 
     @property
     def log(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from fkt import __version__
@@ -73,7 +73,7 @@ def save_model(folder: Path, module: nn.Module, card: Card) -> None:
     """Write the weights and the card."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with replacing(folder / WEIGHTS) as partial:
-        save_file(tensors, partial)
+        partial.write_bytes(save(tensors))  # save_file lets no other user read the file, whatever the umask
     write_json(folder / CARD, asdict(card))
 
 

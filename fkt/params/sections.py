@@ -148,6 +148,7 @@ class Model(Section):
     """The backbone, the same in every arm."""
 
     backbone: Backbone
+    """The network, by its number of layers."""
     width: Width
     """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
     corrupt memory at odd batch sizes."""
@@ -170,6 +171,7 @@ class Evaluate(Section):
     """How a model is scored on the test images."""
 
     batch_size: Count
+    """Images that are classified at once; no effect on the results."""
     knn_neighbors: Count
     """K of the weighted kNN; at most half of the training images of the smallest class."""
     knn_temperature: Positive

@@ -164,6 +164,11 @@ def _stray(root: Path, others: Collection[Path]) -> dict[str, int]:
     return found
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Return the image files below a folder, sorted by path; hidden files and folders are left out."""
+    return [path for path in files_below(folder) if is_image(path)]
+
+
 def _read_classes(
     root: Path,
     parts: Mapping[SplitName, Sequence[Path]],
