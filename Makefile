@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .venv-docs
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 # .venv/.repro and .venv/.test say which requirements are installed; a second run installs nothing.
-.PHONY: help repro test check bench clean
+.PHONY: help repro test check docs bench clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
@@ -25,6 +26,10 @@ check: $(VENV)/.test ## Lint, format, types, spelling
 	@$(BIN)/mypy
 	@$(BIN)/codespell
 
+docs: $(DOCS)/.installed ## Build the documentation into site/; a broken link is an error
+	@$(DOCS)/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --doctree-dir $(DOCS)/doctrees docs site
+	@echo "open site/index.html"
+
 bench: $(VENV)/.test ## Measure against peers and against the machine's limit
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
 
@@ -42,6 +47,10 @@ $(VENV)/.repro: requirements.txt pyproject.toml | $(BIN)/python
 	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \
 	$(PIP) -r requirements.txt && $(PIP) --no-deps --no-build-isolation -e . || exit 1; \
 	touch $@; echo "environment: $$(($$(date +%s) - start)) s"
+
+$(DOCS)/.installed: requirements-docs.txt
+	@$(PYTHON) -m venv $(DOCS) && $(DOCS)/bin/python -m pip install -qq --disable-pip-version-check --no-input -r $<
+	@touch $@
 
 $(VENV)/.test: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/python
 	@start=$$(date +%s); echo "environment: installing into $(VENV) ..."; \

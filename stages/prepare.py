@@ -8,21 +8,25 @@ import sys
 from fkt.core.errors import reported
 from fkt.core.runs import prepared_path, transfer_prepared_path
 from fkt.params import Params, load_params
-from fkt.raw.notes import class_table, printed_notes
+from fkt.raw.notes import class_table, printed_notes, split_rows
 from fkt.raw.prepare import prepare
 
 
 def main(params: Params, dataset: str | None = None) -> None:
     """Prepare a dataset, and print a summary.
 
-    A dataset of transfer.datasets is read from data/raw/<dataset> and has no masks, because it is only probed.
+    A dataset of transfer.datasets is read from data/raw/<dataset>, without masks, because it is only probed, and
+    without the settings that are about the files of params.dataset.
     """
     name, settings = dataset or params.dataset, params.prepare
     target = prepared_path(name)
     if name != params.dataset:
         target = transfer_prepared_path(name)
-        settings = settings.model_copy(update={"source": None, "masks": "none"})
+        own = {"source": None, "masks": "none", "table": None, "groups": None, "val_as_test": False}
+        settings = settings.model_copy(update=own)
     meta = prepare(name, settings, target)
+    for part, text in split_rows(meta):
+        print(f"{part}: {text}")
     for line in printed_notes(meta):
         print(f"note: {line}")
     print(class_table(meta))

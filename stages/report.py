@@ -7,11 +7,12 @@ import json
 
 from fkt.core.errors import reported
 from fkt.core.files import write_text
-from fkt.core.runs import FIGURES, METRICS, remove_other_results
+from fkt.core.runs import CHOSEN, FIGURES, METRICS, remove_other_results
 from fkt.params import Params, load_params
 from fkt.report import html, page
 from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
+from fkt.report.chosen import model_in_use
 from fkt.report.maps_figure import draw_maps
 from fkt.report.predictions import prediction_rows
 from fkt.report.summary import (
@@ -41,6 +42,7 @@ def main(params: Params) -> None:
     text = page.render(shared)
     numbers = {"validation": validation(arms), "test": headline(arms, params.report.metric, contrasts)}
     numbers["summary"] = summarize(results, [*contrasts, *others])
+    numbers[CHOSEN.stem] = model_in_use(params, results, shared)
     for name, content in numbers.items():
         write_text(METRICS / f"{name}.json", json.dumps(content, indent=2) + "\n")
     write_text(METRICS / "report.md", text)

@@ -1,6 +1,7 @@
-"""Writes the arms into the templates of .dvc/plots/ and into README.md: ``python -m tests.derived``.
+"""Writes what follows from the code: ``python -m tests.derived``.
 
-In README.md, their table is between the comments ``<!-- arms -->`` and ``<!-- /arms -->``.
+The arms go into the templates of .dvc/plots/, and into README.md between the comments ``<!-- arms -->`` and
+``<!-- /arms -->``; parameters and commands go into the reference pages of docs/.
 """
 
 import json
@@ -8,10 +9,12 @@ import re
 from pathlib import Path
 
 from fkt.core.arms import ARMS, NETWORKS, PALETTE, PRETRAINED
+from tests.derived_pages import commands, parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 TEMPLATES = sorted((ROOT / ".dvc/plots").glob("*.json"))
+PAGES = {ROOT / "docs" / "parameters.md": parameters, ROOT / "docs" / "commands.md": commands}
 MARKED = re.compile(r"(?<=<!-- arms -->\n).*?(?=<!-- /arms -->)", flags=re.DOTALL)
 
 
@@ -38,3 +41,5 @@ if __name__ == "__main__":
     for path in TEMPLATES:
         path.write_text(with_palette(path.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(with_arms(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, page in PAGES.items():
+        path.write_text(page(), encoding="utf-8")

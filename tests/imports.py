@@ -75,17 +75,17 @@ def direct_imports(path: Path) -> frozenset[Path]:
 
 def imported_files(module: str) -> set[Path]:
     """Every file of ours that running ``python -m module`` can load, but for empty ``__init__`` and the version."""
-    start = module_path(module)
+    start, init = module_path(module), Path("fkt/__init__.py")
     assert start is not None, f"there is no module {module}"
     package = module_path(module.rsplit(".", 1)[0])
-    reached: set[Path] = set()
+    reached = {init}  # its function load is called by no stage
     waiting = [start, *([package] if package else [])]
     while waiting:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
             waiting += direct_imports(path)
-    return {path for path in reached if not is_empty(path) and path != Path("fkt/__init__.py")}
+    return {path for path in reached if not is_empty(path)} - {init}
 
 
 def stage_definitions() -> dict[str, dict[str, Any]]:

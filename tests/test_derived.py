@@ -1,11 +1,17 @@
-"""The plot templates and the README agree with the table of arms; ``python -m tests.derived`` writes them."""
+"""Plot templates, README and reference pages agree with the code; ``python -m tests.derived`` writes them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from fkt.core.arms import ARMS, MODES, NETWORKS, PALETTE
-from tests.derived import MARKED, README, TEMPLATES, arms_table, with_arms, with_palette
+from fkt.params.presets import flat
+from fkt.params.reader import read_yaml
+from tests.conftest import ROOT
+from tests.derived import MARKED, PAGES, README, TEMPLATES, arms_table, with_arms, with_palette
+from tests.derived_pages import parameters
 
 REMEDY = "run 'python -m tests.derived'"
 
@@ -46,3 +52,19 @@ def test_the_readme_has_the_table_of_arms() -> None:
     if found is None:
         pytest.skip("README.md has no <!-- arms --> markers")
     assert found.group() == arms_table(), REMEDY
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_reference_page_is_what_the_code_says(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == PAGES[path](), REMEDY
+
+
+def test_every_key_of_the_default_is_explained_in_the_reference() -> None:
+    page = parameters()
+    explained = dict(re.findall(r"^- \*\*`(.*?)`\*\*.*: (.*)$", page, re.MULTILINE))
+    assert not [name for name, text in explained.items() if len(text) < 6], "give each field a docstring"
+    names = set(explained)
+    assert len(names) > 150
+    for key, value in flat(read_yaml(ROOT / "presets/base.yaml")):
+        name = key if key in names else key.partition(".")[2]
+        assert name in names, f"{key}: {value}"

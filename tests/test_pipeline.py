@@ -1,14 +1,18 @@
 """The pipeline as its user runs it: dvc repro, an experiment on lambda, an edit, a mistake."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from fkt.params import load_params
+from tests import fakes
 from tests.conftest import ROOT, Project
 
 FUNCTIONAL = {"joint@0", "evaluate@functional", "cam@functional", "report"}
@@ -17,9 +21,9 @@ MODES = ("pretrained", "supervised", "representational", "functional")
 
 
 def ran(output: str) -> set[str]:
-    """Stages whose command did something: not those that were skipped, nor the plan, which runs at every edit."""
+    """Stages whose command did something: not those that were skipped, nor the first two, which always look anew."""
     found = re.findall(r"^Running stage '(.+)':\n> .*\n(.*)", output, re.MULTILINE)
-    return {name for name, said in found if "skipped" not in said} - {"plan"}
+    return {name for name, said in found if "skipped" not in said} - {"plan", "raw@digits", "raw@folder"}
 
 
 def put_back(project: Project) -> None:
@@ -111,6 +115,35 @@ def test_nothing_is_trained_that_modes_does_not_name(project: Project) -> None:
     more = {"pretrain@0", "evaluate@pretrained", "cam@pretrained", "report"}
     assert ran(project.dvc("repro").stdout) == more
     assert {path.parts[-3] for path in project.root.glob("models/*/*/card.json")} == {"pretrained", "supervised"}
+
+
+def test_changed_added_and_removed_raw_files_are_prepared_again_and_a_clone_needs_none(project: Project) -> None:
+    raw = project.root / "data/raw/folder"
+    fakes.write_folder(raw, ("a", "b"), 10, size=16)
+    project.python("fkt", "preset", "folder")
+
+    def repro() -> str:
+        said = project.dvc("repro", "prepare@folder").stdout
+        prepared = "prepare@folder" in ran(said)
+        return f"{said.split('stages.raw')[1].splitlines()[1]}{'; prepared' if prepared else ''}"
+
+    assert repro() == "20 raw files, listed for the first time; prepared"
+    before = fakes.contents(project.root / "data/folder")
+    assert repro() == "20 raw files, unchanged"
+    fakes.save(raw / "a/new.png", fakes.class_image(0, np.random.default_rng(9), 16))
+    assert re.fullmatch(r"raw files changed.*: 20 files -> 21, [0-9,]+ bytes -> [0-9,]+; prepared", repro())
+    more = fakes.contents(project.root / "data/folder")
+    os.utime(raw / "a/new.png", (0, 0))
+    assert repro() == "raw files changed since they were prepared: other names or times; prepared"
+    assert fakes.contents(project.root / "data/folder") == more != before, "so that nothing else runs"
+    fakes.save(raw / "a/new.png", fakes.class_image(0, np.random.default_rng(8), 24))
+    assert re.fullmatch(r"raw files changed.*: [0-9,]+ bytes -> [0-9,]+; prepared", repro())
+    assert fakes.contents(project.root / "data/folder")["images.npy"] != before["images.npy"]
+    (raw / "a/new.png").unlink()
+    assert re.fullmatch(r"raw files changed.*: 21 files -> 20, .*", repro()), "the outputs come from DVC's cache"
+    assert fakes.contents(project.root / "data/folder") == before
+    shutil.move(raw, project.root / "elsewhere")
+    assert repro() == "no raw files of folder here; the listing stays as it is"
 
 
 @pytest.mark.slow

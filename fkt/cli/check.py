@@ -20,9 +20,14 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     parser = commands.add_parser(
         "check", help="check params.yaml, and say how long the comparison takes here", description=__doc__
     )
-    add_jobs(parser)
-    parser.add_argument("--no-estimate", action="store_true", help="only check params.yaml")
+    add_options(parser)
     parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the estimate."""
+    add_jobs(parser)
+    parser.add_argument("--no-estimate", action="store_true", help="do not measure how long the comparison takes")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

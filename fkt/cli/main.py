@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from fkt import __version__
-from fkt.cli import check, gather, power, predict, preset, repro, status, sweep, tune
+from fkt.cli import check, export, gather, new, power, predict, preset, repro, status, sweep, tune
 from fkt.core.errors import reported
 
 DESCRIPTION = """\
@@ -17,15 +17,20 @@ under the same conditions, and compares them. The comparison itself is run by DV
 """
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; a mistake of the user ends in one message and exit status 1."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``fkt``, with the parsers of all commands."""
     parser = argparse.ArgumentParser(
         prog="fkt", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"fkt {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (repro, status, check, preset, tune, sweep, gather, power, predict):
+    for module in (new, repro, status, check, preset, tune, sweep, gather, power, predict, export):
         module.add_parser(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; a mistake of the user ends in one message and exit status 1."""
+    arguments = build_parser().parse_args(argv)
     with reported():
         arguments.run(arguments)

@@ -21,6 +21,7 @@ from fkt.jobs.schedule import repro_together
 from fkt.jobs.share import job_environments
 from fkt.jobs.watch import Watch
 from fkt.params import Params
+from fkt.raw.listing import changes
 from fkt.report.terminal import PAGE, shown
 
 REPORT = METRICS / "report.md"
@@ -42,12 +43,13 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
 def run(arguments: argparse.Namespace) -> None:
     """Run the stages, and print the scores and the verdict of the report."""
     params = load_checked()
-    print(checked(params), flush=True)
+    changed = changes(params)
+    print("\n".join([checked(params), *changed]), flush=True)
     environments = job_environments(arguments.jobs)
     number = len(environments)
     estimate = cached(params, number)
     expected = f" All of them take about {in_words(estimate.seconds())} (fkt check)." if estimate else ""
-    pipeline = Pipeline(arguments.targets)
+    pipeline = Pipeline(arguments.targets, raw_changed=bool(changed))
     watch = Watch(pipeline, light_stages(params), forecast_of(params, number), number)
     at_once = f"{number} at once" if number > 1 else "one after another"
     print(f"{watch.total} stages, {at_once}.{expected} What they print is in {LOGS}/.\n", flush=True)
@@ -75,6 +77,10 @@ def forecast_of(params: Params, jobs: int) -> Forecast:
 
 
 def light_stages(params: Params) -> Callable[[str], bool]:
-    """Return whether a stage only leaves a note, because no mode needs its network, as a function of its name."""
-    light = {network.stage for name, network in NETWORKS.items() if name not in params.trained}
+    """Return whether a stage takes no time, as a function of its name.
+
+    It lists the raw files, or leaves a note because no mode needs its network.
+    """
+    light = {"raw", "raw-transfer"}
+    light |= {network.stage for name, network in NETWORKS.items() if name not in params.trained}
     return lambda stage: stage.split("@")[0] in light

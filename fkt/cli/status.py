@@ -16,6 +16,7 @@ from fkt.core.progress import in_words
 from fkt.jobs.processes import Pipeline
 from fkt.jobs.share import job_environments
 from fkt.jobs.status import describe, listed, running_repro, to_run, trainings
+from fkt.raw.listing import changes
 
 LINE_WIDTH = 100
 
@@ -41,13 +42,15 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print("\n".join(lines) if lines else "Nothing runs now.")
     params = load_checked()
+    changed = changes(params)
+    print("".join(f"{text}\n" for text in changed), end="")
     is_light = light_stages(params)
     pipeline = Pipeline([])
     if pipeline.is_busy():
         print("DVC is at work; try again in a few seconds to see what is up to date")
         return
     counted = [name for name in pipeline.names if not is_light(name)]
-    left = to_run(pipeline, params, [name for name in pipeline.names if is_light(name)])
+    left = to_run(pipeline, params, [name for name in pipeline.names if is_light(name)], bool(changed))
     print(_filled("Up to date: ", listed([name for name in counted if name not in left])))
     print(_filled("Left: " if lines else "'fkt repro' would run: ", listed(left)))
     jobs = len(job_environments())

@@ -71,18 +71,22 @@ def set_threads(batch_flops: float) -> None:
     torch.set_num_threads(asked or (1 if batch_flops < SMALL_BATCH else large))
 
 
-def pick_device() -> torch.device:
-    """Return FKT_DEVICE, by default the first CUDA device, or the CPU. Raises UserError for a device that is absent."""
+def pick_device(name: str | None = None) -> torch.device:
+    """Return the named device, or FKT_DEVICE, or the first CUDA device, or the CPU.
+
+    Raises UserError for a device that is absent.
+    """
     import torch
 
-    name = os.environ.get("FKT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    source = "device" if name else "FKT_DEVICE"
+    name = name or os.environ.get("FKT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         if name.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"FKT_DEVICE: '{name}': no GPU found; use cpu") from error
+            raise UserError(f"{source}: '{name}': no GPU found; use cpu") from error
         reason = str(error).splitlines()[0]
-        raise UserError(f"FKT_DEVICE: '{name}' is not available ({reason}); use cpu or cuda") from error
+        raise UserError(f"{source}: '{name}' is not available ({reason}); use cpu or cuda") from error
     return torch.device(name)
 
 

@@ -16,6 +16,9 @@ METRICS = Path("metrics")
 FIGURES = METRICS / "figures"
 LOGS = METRICS / "logs"
 RESULTS = METRICS / "runs"
+MODELS = Path("models")
+CHOSEN = METRICS / "model.json"
+"""Which arm to use, and what its model card says."""
 PLAN = Path("data") / "plan"
 """What the plan stage writes: for each network, whether it is trained, with which parameters and code."""
 SKIP = "skip\n"
@@ -30,6 +33,16 @@ def prepared_path(dataset: str) -> Path:
 def transfer_prepared_path(dataset: str) -> Path:
     """Folder of the prepared arrays of a dataset of transfer.datasets."""
     return Path("data") / "transfer" / dataset
+
+
+def listing_path(dataset: str) -> Path:
+    """Listing of the raw files of a dataset (JSON). git keeps it, because a clone need not have the raw files."""
+    return Path("data") / "listing" / f"{dataset}.json"
+
+
+def transfer_listing_path(dataset: str) -> Path:
+    """Listing of the raw files of a dataset of transfer.datasets (JSON)."""
+    return Path("data") / "listing" / "transfer" / f"{dataset}.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class Run:
     @property
     def model(self) -> Path:
         """Folder of the weights and the card."""
-        return Path("models") / self.name / f"s{self.seed}"
+        return MODELS / self.name / f"s{self.seed}"
 
     @property
     def log(self) -> Path:

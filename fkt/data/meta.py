@@ -27,6 +27,8 @@ class Meta:
     """Mean of the training images for each channel, in [0, 1]."""
     std: list[float]
     """Standard deviation of the training images for each channel, in [0, 1]."""
+    fit: str = "crop"
+    """How images became squares: prepare.fit."""
     checksums: dict[str, str] = field(default_factory=dict)
     """sha256 of each other file of the folder."""
     notes: dict[str, Any] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """Splits of a prepared dataset, on disk or in memory. This module knows no raw format.
 
 A prepared folder contains ``images.npy`` (N, H, W, C) uint8, ``labels.npy`` (N,) int64, the disjoint index arrays
-``train.npy``, ``val.npy`` and ``test.npy`` (int64), ``names.json`` (the N names of the images) and ``meta.json``. With
-``prepare.masks`` it also contains ``masks.npy`` (M, H, W) uint8, one mask per row of ``train.npy``; see
-``fkt.views.object_crops``.
+``train.npy``, ``val.npy`` and ``test.npy`` (int64), ``groups.npy`` (N,) int64 (equal for identical images, and in one
+of ``prepare.groups``), ``names.json`` (the N names of the images) and ``meta.json``. With ``prepare.masks`` it
+also contains ``masks.npy`` (M, H, W) uint8, one mask per row of ``train.npy``; see ``fkt.views.object_crops``.
 """
 
 from dataclasses import dataclass, replace

@@ -21,7 +21,6 @@ from fkt.core.pipeline import code_digest
 from fkt.params import Params
 from fkt.raw.counts import Counts, image_counts
 from fkt.raw.datasets import DATASETS
-from fkt.raw.source import decode_file
 
 CACHE = Path(".ckpt") / "estimate"
 """One file for each measured setting; git and DVC ignore it."""
@@ -57,7 +56,7 @@ class Estimate:
         start = dvc + measured["start"]
         kinds = {NETWORKS[name].stage: start + run["seconds"] for name, run in measured["networks"].items()}
         scored = self.counts.total * measured["image_seconds"] + measured["probe_seconds"]
-        source = self.counts.total * PREPARE_SECONDS[_is_files(params)]
+        source = self.counts.total * PREPARE_SECONDS[DATASETS[params.dataset].is_files]
         maps = params.cam.candidates * CAM_PASSES * measured["image_seconds"]
         kinds |= dict.fromkeys(("prepare", "prepare-transfer"), start + source / max(1, os.cpu_count() or 1))
         kinds |= {"plan": dvc + 0.5, "views": start + 1, "report": start + 2, "cam": start + maps}
@@ -69,7 +68,7 @@ class Estimate:
         return bool(self.measured["share"] < UNDISTURBED)
 
     def light(self) -> float:
-        """Return the seconds of a stage that only leaves a note."""
+        """Return the seconds of a stage that only leaves a note or lists files."""
         return float(self.measured["dvc"]) * LIGHT_SHARE
 
     def others(self) -> float:
@@ -78,7 +77,7 @@ class Estimate:
         names = ["plan", "prepare", "views", "evaluate-untrained", "report"]
         names += ["evaluate", "cam"] * len(params.modes)
         names += ["prepare-transfer", "evaluate-transfer"] * len(params.transfer.datasets)
-        light = self.light() * (len(NETWORKS) - len(params.trained)) * len(params.seeds)
+        light = self.light() * ((len(NETWORKS) - len(params.trained)) * len(params.seeds) + 1)
         return light + sum(kinds[name] for name in names)
 
     def seconds(self) -> float:
@@ -174,9 +173,3 @@ def _path(params: Params, counts: Counts, jobs: int) -> Path:
 
 
 _HARDWARE = ("FKT_DEVICE", "FKT_PRECISION", "FKT_THREADS", "FKT_WORKERS", "FKT_CORES", "CUDA_VISIBLE_DEVICES")
-
-
-def _is_files(params: Params) -> bool:
-    """Return whether each raw image is a file."""
-    row = DATASETS[params.dataset]
-    return row.is_tree or row.decode is not decode_file

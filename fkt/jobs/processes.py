@@ -29,8 +29,11 @@ NOISE = re.compile(
 class Pipeline:
     """The stages that some targets need, as DVC sees them."""
 
-    def __init__(self, targets: Sequence[str]) -> None:
-        """targets: as of ``dvc repro``; empty: all. Raises UserError if DVC cannot read the pipeline."""
+    def __init__(self, targets: Sequence[str], *, raw_changed: bool = True) -> None:
+        """targets: as of ``dvc repro``; empty: all. Raises UserError if DVC cannot read the pipeline.
+
+        raw_changed: whether raw files may have changed; if not, the stages that list them need not run.
+        """
         from dvc import progress
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
@@ -43,6 +46,8 @@ class Pipeline:
             order = plan_repro(graph, collect_stages(self._repo, targets or ["dvc.yaml"]))
         except DvcException as error:
             raise UserError(f"DVC: {error}") from error
+        for stage in order:
+            stage.always_changed = stage.always_changed and raw_changed
         self.root = Path(self._repo.root_dir)
         self._stages: dict[str, Any] = {stage.addressing: stage for stage in order}
         self.about = {name.split("@")[0]: stage.desc or "" for name, stage in self._stages.items()}

@@ -43,14 +43,14 @@ def trainings(root: Path) -> list[str]:
     ]
 
 
-def to_run(pipeline: Pipeline, params: Params, light: Collection[str]) -> list[str]:
+def to_run(pipeline: Pipeline, params: Params, light: Collection[str], new_raw: bool) -> list[str]:
     """Return the stages that 'fkt repro' would run: what has changed, and what depends on it.
 
-    light: stages that only leave a note, which are left out. The plan is compared as it would be written, so that an
-    edit of params.yaml names no training that it does not change.
+    light: stages that take no time, which are left out; new_raw: whether raw files have changed. The plan is compared
+    as it would be written, so that an edit of params.yaml names no training that it does not change.
     """
     unchanged = pipeline.unchanged(pipeline.names)
-    stale: set[str] = set()
+    stale = {"prepare", "prepare-transfer"} if new_raw else set[str]()
     texts = planned(params.trained, params.model_dump(by_alias=True, mode="json"))
     for name, network in NETWORKS.items():
         path = plan_path(name)

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +23,7 @@ from fkt.core.runs import Run
 from fkt.data.meta import Meta, load_meta
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
-from fkt.params import Model, Params
+from fkt.params import Fit, Model, Params
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -48,6 +48,8 @@ class Card:
     """Divides the result."""
     model: dict[str, Any]
     """The model section of params.yaml."""
+    fit: str = "crop"
+    """How an image becomes a square: prepare.fit. Cards without this field are of models of center crops."""
     training: dict[str, Any] = field(default_factory=dict)
     """The parameters of the training, and which step's weights were kept."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -86,7 +88,7 @@ def save_model(folder: Path, module: nn.Module, card: Card) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     content = save(tensors)
     with replacing(folder / WEIGHTS) as partial:
-        partial.write_bytes(content)
+        partial.write_bytes(content)  # save_file lets no other user read the file, whatever the umask
     write_json(folder / CARD, asdict(replace(card, weights=hashlib.sha256(content).hexdigest())))
 
 
@@ -102,6 +104,8 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classi
             raise CheckpointError(f"{path} is missing; {f'did you mean {inside[0].parent}?' if inside else REMEDY}")
     try:
         card = Card(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+        if card.fit not in get_args(Fit):
+            raise ValueError(f"fit: {card.fit}")
         backbone = build_backbone(Model.model_validate(card.model), card.channels)
         model = Classifier(backbone, len(card.classes)) if NETWORKS[card.mode].is_arm else backbone
         model.load_state_dict(load_file(folder / WEIGHTS))  # strict: every tensor must be there, and no other

@@ -4,7 +4,7 @@ from fkt.params.augment import Augment, Foreign, Transform
 from fkt.params.methods import SimCLRParams
 from fkt.params.params import Params
 from fkt.params.reader import PARAMS_FILE, load_params, parse_params
-from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
+from fkt.params.sections import Budget, Cam, Evaluate, Fit, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, GradNormParams, ImageNet, Joint, ScheduleParams, Training
 from fkt.params.tuning import Tuned, tuned_trials
@@ -18,6 +18,7 @@ __all__ = [
     "CrossEntropy",
     "Distill",
     "Evaluate",
+    "Fit",
     "Foreign",
     "GradNormParams",
     "ImageNet",

@@ -90,9 +90,13 @@ class ColorJitter(Transform):
 
     name: Literal["ColorJitter"]
     brightness: NonNegative
+    """0.4: a factor from 0.6 to 1.4. contrast and saturation mean the same."""
     contrast: NonNegative
+    """Factor of the distance from the mean of the image."""
     saturation: NonNegative
+    """Factor of the distance from gray."""
     hue: Annotated[float, Field(ge=0, le=0.5)]
+    """0.1: a shift by up to a tenth of the color circle, in both directions."""
 
 
 class ToGray(Transform):

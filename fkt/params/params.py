@@ -97,6 +97,11 @@ class Params(Section):
             )
         if self.dataset in self.transfer.datasets:
             raise ValueError(f"transfer.datasets: '{self.dataset}' is the training dataset; name others, or none: []")
+        if self.prepare.table is not None and self.dataset != "folder":
+            raise ValueError(
+                f"prepare.table: {self.prepare.table} is for dataset: folder, but the dataset is {self.dataset}; leave "
+                "prepare.table empty, or set dataset: folder and prepare.source"
+            )
         if self.augment.object_share and self.prepare.masks == "none":
             raise ValueError(
                 f"augment.object_share: {self.augment.object_share} needs masks of the training images; set "

@@ -1,5 +1,6 @@
 """The sections of params.yaml except augmentation, SSL and training. No default is in the code: all are in the file."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,6 +13,24 @@ Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
 Width = Annotated[int, Field(ge=16)]
 
 
+def _group_rule(rule: str) -> str:
+    kind, _, value = rule.partition(":")
+    if rule == "parent_folder" or (kind == "column" and value):
+        return rule
+    if kind != "pattern" or not value:
+        raise ValueError("write parent_folder, column:NAME or pattern:REGEX")
+    try:
+        found = re.compile(value).groups
+    except re.error as error:
+        raise ValueError(f"the pattern is not a regular expression ({error}); correct it") from error
+    if found != 1:
+        raise ValueError(f"the pattern has {found} capturing groups; put one pair of parentheses around what names one")
+    return rule
+
+
+GroupRule = Annotated[str, AfterValidator(_group_rule)]
+
+
 def _two_arms(contrast: str) -> str:
     first, _, second = contrast.partition(" - ")
     if first not in ARMS or second not in ARMS or first == second:
@@ -20,6 +39,7 @@ def _two_arms(contrast: str) -> str:
 
 
 Contrast = Annotated[str, AfterValidator(_two_arms)]
+Fit = Literal["crop", "pad", "stretch"]
 
 
 class Prepare(Section):
@@ -27,10 +47,18 @@ class Prepare(Section):
 
     source: str | None
     """Folder of the raw data; empty: data/raw/<dataset>."""
+    table: str | None
+    """For dataset folder: a CSV file with the columns path and label, and optionally split; see fkt/raw/table.py."""
+    groups: GroupRule | None
+    """Which images belong together and are never in different splits: parent_folder, column:NAME (of the table) or
+    pattern:REGEX (one capturing group, searched in the path below the source); see fkt/raw/groups.py."""
     download: bool
     """Whether torchvision may download the dataset if it is absent."""
     image_size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the square images in pixels: the shorter side is resized to it, then the center is cropped."""
+    """Side of the square images in pixels."""
+    fit: Fit
+    """How an image becomes a square. crop: the shorter side is resized to image_size, then the center is cut out. pad:
+    the longer side is resized to it, and the rest is black. stretch: both sides are resized to it."""
     channels: Literal[1, 3]
     """1: gray, 3: color."""
     ordered: bool
@@ -39,15 +67,25 @@ class Prepare(Section):
     """Fraction of each class's training images that becomes the validation set."""
     test_fraction: Fraction
     """Fraction of each class that becomes the test set, if the source has no test set."""
+    val_as_test: bool
+    """Whether the validation images of a source without test images become the test set."""
     split_seed: Seed
     """Seed of the splits. It is independent of the seeds of the runs, so that all runs share their splits."""
     limit_per_class: Count | None
     """Keep at most this many images of a class in each of the source's splits; empty: keep all."""
     on_corrupt: Literal["error", "skip"]
     """For files that cannot be read: stop and name them, or leave them out and name them."""
+    on_conflict: Literal["keep", "drop"]
+    """For identical images with different labels: keep all of them, or leave all of them out."""
     masks: Literal["none", "saliency", "files"]
     """Masks of the object in each training image, for augment.object_share. saliency: computed from the image. files:
     image files in the folder <source>-masks, at the same relative path as their image."""
+
+    @model_validator(mode="after")
+    def _columns_have_a_table(self) -> Self:
+        if self.groups is not None and self.groups.startswith("column:") and self.table is None:
+            raise ValueError(f"groups: {self.groups} names a column of a table; set prepare.table, or use another rule")
+        return self
 
 
 class Labels(Section):
@@ -110,6 +148,7 @@ class Model(Section):
     """The backbone, the same in every arm."""
 
     backbone: Backbone
+    """The network, by its number of layers."""
     width: Width
     """Channels of the first stage; 64 is the standard network. Below 16, torch 2.15's bf16 convolutions on a CPU
     corrupt memory at odd batch sizes."""
@@ -132,6 +171,7 @@ class Evaluate(Section):
     """How a model is scored on the test images."""
 
     batch_size: Count
+    """Images that are classified at once; no effect on the results."""
     knn_neighbors: Count
     """K of the weighted kNN; at most half of the training images of the smallest class."""
     knn_temperature: Positive

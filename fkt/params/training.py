@@ -29,7 +29,9 @@ class Training(Section):
     epochs: Positive | None
     """Passes over the images that the run learns from; empty: as budget.unit says."""
     batch_size: Annotated[int, Field(ge=2)]
+    """Images in a step; views of the same image count once."""
     optimizer: Literal["sgd", "adamw", "lars"]
+    """How the weights follow the gradient."""
     learning_rate: Positive
     """Peak learning rate: linear warm-up, then a cosine to 0, step by step."""
     momentum: Probability

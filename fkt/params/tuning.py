@@ -34,6 +34,7 @@ class Tuned(Section):
     """What ``fkt tune`` has chosen for one arm."""
 
     arm: Annotated[str, AfterValidator(_arm)]
+    """The arm whose settings these are."""
     trials: Count
     """Number of settings that were tried, the first ones included."""
     seeds: Annotated[list[Seed], AfterValidator(distinct)]
@@ -43,6 +44,7 @@ class Tuned(Section):
     settings: dict[str, Scalar]
     """Dotted keys and values that were chosen, for this arm or for an earlier one that shares the key."""
     conditions: dict[str, Scalar]
+    """Keys and values under which they were chosen. With others, the settings count as untuned."""
 
 
 def conditions_of(params: Params) -> dict[str, Scalar]:

@@ -10,7 +10,8 @@ import yaml
 from fkt.core.runs import prepared_path
 from fkt.data.meta import SPLITS, SplitName, load_meta
 from fkt.params import Params, Prepare
-from fkt.raw.datasets import DATASETS, read_raw
+from fkt.raw.datasets import DATASETS, read_source
+from fkt.raw.listing import changes
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Counts:
 
 
 def image_counts(params: Params) -> Counts:
-    """Return the number of images that the stage prepare leaves. Identical images are counted each.
+    """Return the number of images that the stage prepare leaves, about: identical images and groups are not known yet.
 
     Raises DatasetNotFound or CorruptData if they are needed to know, and not as expected.
     """
     prepared = prepared_path(params.dataset)
-    if (prepared / "meta.json").is_file() and _is_current(params):
+    if (prepared / "meta.json").is_file() and _is_current(params) and not changes(params):
         counts = load_meta(prepared).counts
         return Counts(counts["train"], sum(counts["val"]), sum(counts["test"]))
     source: dict[SplitName, list[int]]
@@ -42,7 +43,7 @@ def image_counts(params: Params) -> Counts:
         classes, train, test = known
         source = {"train": _evenly(train, classes), "test": _evenly(test, classes)}
     else:
-        raw = read_raw(params.dataset, params.prepare.source, download=False)
+        raw = read_source(params.dataset, params.prepare.model_copy(update={"download": False}))
         classes = len(raw.classes)
         source = {part: np.bincount(raw.labels[raw.parts == part], minlength=classes).tolist() for part in SPLITS}
     return counted(source, params.prepare)

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from fkt.core.errors import ParamsError
+from fkt.params import Prepare
 from fkt.raw.folders import read_folder, read_imagenet100, read_intel
 from fkt.raw.fundus import decode_fundus, read_aptos
+from fkt.raw.idx import read_idx
 from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
+from fkt.raw.table import read_table, with_class_names
 from fkt.raw.torchvision_sets import DIGITS, read_torchvision
 
 RAW = Path("data") / "raw"
@@ -43,14 +46,19 @@ class Dataset:
     known: tuple[int, int, int] | None = None
     """Number of classes, training images and test images, if every copy of the dataset has the same."""
 
+    @property
+    def is_files(self) -> bool:
+        """Whether each image is a file."""
+        return self.is_tree or self.decode is not decode_file
+
 
 DATASETS = {
     "digits": Dataset(read_digits, embedded=True, known=(10, 1797, 0)),
     "cifar10": Dataset(partial(read_torchvision, "cifar10"), known=(10, 50_000, 10_000)),
     "cifar100": Dataset(partial(read_torchvision, "cifar100"), known=(100, 50_000, 10_000)),
-    "mnist": Dataset(partial(read_torchvision, "mnist"), known=(10, 60_000, 10_000)),
-    "fashion_mnist": Dataset(partial(read_torchvision, "fashion_mnist"), known=(10, 60_000, 10_000)),
-    "kmnist": Dataset(partial(read_torchvision, "kmnist"), known=(10, 60_000, 10_000)),
+    "mnist": Dataset(partial(read_idx, "mnist"), known=(10, 60_000, 10_000)),
+    "fashion_mnist": Dataset(partial(read_idx, "fashion_mnist"), known=(10, 60_000, 10_000)),
+    "kmnist": Dataset(partial(read_idx, "kmnist"), known=(10, 60_000, 10_000)),
     "usps": Dataset(partial(read_torchvision, "usps"), known=(10, 7291, 2007)),
     "svhn": Dataset(partial(read_torchvision, "svhn"), known=(10, 73_257, 26_032)),
     "stl10": Dataset(partial(read_torchvision, "stl10"), known=(10, 5000, 8000)),
@@ -61,21 +69,55 @@ DATASETS = {
 }
 
 
-def read_raw(dataset: str, source: str | None, download: bool) -> Raw:
+def read_source(dataset: str, params: Prepare) -> Raw:
+    """List the images of a dataset as the settings say. Raise ParamsError if val_as_test does not fit; see read_raw."""
+    raw = read_raw(dataset, params.source, params.download, params.table, params.groups)
+    if not params.val_as_test:
+        return raw
+    if "test" in raw.parts or "val" not in raw.parts:
+        problem = "has test images" if "test" in raw.parts else "has no validation images"
+        raise ParamsError(f"prepare.val_as_test: true, but the source {problem}; set it to false")
+    origins = {"test" if part == "val" else part: origin for part, origin in raw.origins.items()}
+    origins["test"] += " (prepare.val_as_test: true)"
+    return replace(raw, parts=np.where(raw.parts == "val", "test", raw.parts), origins=origins)
+
+
+def read_raw(
+    dataset: str, source: str | None, download: bool, table: str | None = None, groups: str | None = None
+) -> Raw:
     """List the images of a dataset in ``source`` (None: data/raw/<dataset>).
 
-    Raises DatasetNotFound if the data are missing, CorruptData if they contradict each other.
+    table: the CSV file that lists them, relative to the source or to the project. groups: the rule, because with
+    parent_folder all classes may have the same subfolders. Raises DatasetNotFound if the data are missing, CorruptData
+    if they contradict each other.
     """
     if DATASETS[dataset].embedded and source is not None:
         raise ParamsError(f"prepare.source: {source}: {dataset} is part of a library; leave prepare.source empty")
-    return DATASETS[dataset].read(source_folder(dataset, source), download)
+    folder = source_folder(dataset, source)
+    if table is not None:
+        raw = read_table(folder, table_file(folder, table))
+    elif dataset == "folder" and groups == "parent_folder":
+        raw = read_folder(folder, download, grouped=True)
+    else:
+        raw = DATASETS[dataset].read(folder, download)
+    return with_class_names(raw, folder) if DATASETS[dataset].is_tree else raw
 
 
 def source_folder(dataset: str, source: str | None) -> Path:
-    """Return the folder of a dataset's raw data.
+    """Return the folder of a dataset's raw data."""
+    return _here(RAW / dataset if source is None else Path(source).expanduser())
 
-    A queued experiment runs in a copy of the repository without raw data. If the folder does not exist in the copy, the
-    folder in the original repository is used.
+
+def table_file(folder: Path, table: str) -> Path:
+    """Return the path of ``prepare.table``: inside the source's folder if it is there, otherwise in the project."""
+    inside = folder / Path(table).expanduser()
+    return inside if inside.is_file() else _here(Path(table).expanduser())
+
+
+def _here(path: Path) -> Path:
+    """Return the path in this project.
+
+    A queued experiment runs in a copy of the repository without raw data. If the path does not exist in the copy, that
+    in the original repository is used.
     """
-    folder = RAW / dataset if source is None else Path(source).expanduser()
-    return folder if folder.exists() else Path(os.environ.get("DVC_ROOT", ".")) / folder
+    return path if path.exists() else Path(os.environ.get("DVC_ROOT", ".")) / path

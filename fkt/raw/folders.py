@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,8 @@ import numpy as np
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, SplitName
-from fkt.raw.source import Pixels, Raw, decode_file
+from fkt.raw.source import HEIC_REMEDY, HEIC_SUFFIXES, Pixels, Raw, decode_file, image_suffixes
 
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2".split()  # noqa: SIM905
-)
-"""Suffixes of image files, in lower case. Other files are ignored and counted."""
 FOLDER_LAYOUT = (
     "<source>/<class>/<images>, or <source>/train/<class>/<images> with or without test/<class>/ and val/<class>/"
 )
@@ -26,37 +21,38 @@ IMAGENET_LAYOUT = (
     "<source>/train/<wnid>/<images>, <source>/val/<wnid>/<images> and <source>/classes.txt (or imagenet100.txt), "
     "each line a wnid with or without a name after it; or Kaggle's train.X1 ... train.X4, val.X and Labels.json"
 )
-_PART_NAMES: dict[SplitName, tuple[str, ...]] = {
+CLASS_NAMES = "classes.csv"
+"""A file of the source with names for its classes; see fkt.raw.table."""
+PART_NAMES: dict[SplitName, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+"""Names of the folder of each part, in lower case."""
 
 
-def read_folder(source: Path, download: bool) -> Raw:
-    """Read a tree of class folders; see FOLDER_LAYOUT.
+def read_folder(source: Path, download: bool, grouped: bool = False) -> Raw:
+    """Read a tree of class folders; see FOLDER_LAYOUT. grouped: the folders in a class are groups, such as patients.
 
     Each folder is a class, and its images may be in subfolders. If the source has a folder train (or training), only
     train, test (testing) and val (valid, validation) are read. The images in val become the validation split.
     """
     _require(source, FOLDER_LAYOUT, "Put your own images there, or set prepare.source to their folder")
     folders = visible_folders(source)
-    named = {part: [folder for folder in folders if folder.name.lower() in _PART_NAMES[part]] for part in SPLITS}
+    named = {part: [folder for folder in folders if folder.name.lower() in PART_NAMES[part]] for part in SPLITS}
     parts = {part: found for part, found in named.items() if found}
     if "train" not in parts:
         if folders and len(parts) == len(folders):
             names = ", ".join(folder.name for folder in folders)
             raise DatasetNotFound(f"{source} contains {names} but no train folder. Expected: {FOLDER_LAYOUT}")
-        _check_not_parts(source, folders)
+        if not grouped:
+            _check_not_parts(source, folders)
         parts = {"train": [source]}
     for found in parts.values():
         if len(found) > 1:
             raise CorruptData(f"{' and '.join(map(str, found))} are two names of the same part; keep one of them")
-    raw = _read_classes(source, parts, FOLDER_LAYOUT)
-    if parts["train"] == [source]:
-        return raw
-    others = [folder.name for folder in folders if [folder] not in parts.values()]
-    return replace(raw, notes=raw.notes | {"ignored_folders": others})
+    others = [] if parts["train"] == [source] else [path for path in folders if [path] not in parts.values()]
+    return _read_classes(source, parts, FOLDER_LAYOUT, others=others)
 
 
 def read_intel(source: Path, download: bool) -> Raw:
@@ -101,8 +97,9 @@ def from_files(
     files: Sequence[tuple[SplitName, int, Path]],
     origins: Mapping[str, str],
     notes: dict[str, Any],
+    below: Sequence[str] | None = None,
 ) -> Raw:
-    """Build a Raw of image files: (part, label, path) of each."""
+    """Build a Raw of image files: (part, label, path) of each. below: see Raw; None: no folder below a class."""
 
     def load(index: int, channels: int) -> Pixels:
         return decode_file(files[index][2], channels)
@@ -115,6 +112,7 @@ def from_files(
         load=load,
         origins=origins,
         notes=notes,
+        below=[path.name for _, _, path in files] if below is None else below,
     )
 
 
@@ -138,11 +136,12 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_image(path: Path) -> bool:
-    return not _hidden(path.name) and path.suffix.lower() in IMAGE_SUFFIXES
+def is_image(path: Path) -> bool:
+    """Return whether the name of a file is that of an image that is read."""
+    return not _hidden(path.name) and path.suffix.lower() in image_suffixes()
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """Return all files below a folder except in hidden folders. Links to folders are followed, except in circles."""
     files: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -153,13 +152,31 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.as_posix())  # the same order on every platform
 
 
+def _stray(root: Path, others: Collection[Path]) -> dict[str, int]:
+    """Return the number of images in each of the folders ``others``, and in each hidden folder that has any."""
+    found = {}
+    for parent, folders, _ in os.walk(root):
+        for path in [path for name in folders if (path := Path(parent, name)) in others or _hidden(name)]:
+            folders.remove(path.name)
+            count = sum(is_image(Path(name)) for _, _, names in os.walk(path) for name in names)
+            if count or path in others:
+                found[path.relative_to(root).as_posix()] = count
+    return found
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the image files below a folder, sorted by path; hidden files and folders are left out."""
+    return [path for path in files_below(folder) if is_image(path)]
+
+
 def _read_classes(
     root: Path,
     parts: Mapping[SplitName, Sequence[Path]],
     layout: str,
     only: Mapping[str, str] | None = None,
+    others: Collection[Path] = (),
 ) -> Raw:
-    """Read class folders. parts: the folders that contain them, for each part.
+    """Read class folders. parts: the folders that contain them, for each part. others: folders that are not read.
 
     only: folder name -> class name of the classes that are read; None = all, with their folder names. Raises
     DatasetNotFound if there are no class folders, CorruptData if the parts do not have the same classes.
@@ -179,7 +196,7 @@ def _read_classes(
             f"rename them in {parts['train'][0]}"
         )
     for part, names in found.items():
-        loose = [folder for folder in parts[part] if any(_is_image(path) for path in folder.iterdir())]
+        loose = [folder for folder in parts[part] if any(is_image(path) for path in folder.iterdir())]
         if loose and not names:  # otherwise this part would be cut from the training images
             raise DatasetNotFound(
                 f"{loose[0]} contains images but no class folders; put each image into the folder of its class, or "
@@ -191,28 +208,35 @@ def _read_classes(
                 "remove these folders, or add training images of these classes"
             )
     files: list[tuple[SplitName, int, Path]] = []
+    below: list[str] = []
     ignored: list[Path] = []
+    tops = [folder for folders in parts.values() for folder in folders]
+    for folder in tops if only else dict.fromkeys([root, *tops]):  # a class list is no file to be named
+        ignored += sorted(path for path in folder.iterdir() if path.is_file() and path != root / CLASS_NAMES)
     for part, folders in parts.items():
         for folder in folders:
-            ignored += sorted(path for path in folder.iterdir() if path.is_file())
             for label, name in enumerate(train):
-                for path in _files_below(folder / name):
-                    if _is_image(path):
+                for path in files_below(folder / name):
+                    if is_image(path):
                         files.append((part, label, path))
+                        below.append(path.relative_to(folder / name).as_posix())
                     else:
                         ignored.append(path)
     filled = {label for part, label, _ in files if part == "train"}
     if empty := [str(parts["train"][0] / name) for label, name in enumerate(train) if label not in filled]:
+        unread = any(path.suffix.lower() in HEIC_SUFFIXES for path in ignored)
         raise CorruptData(
             f"no images in {', '.join(empty)}; every folder there is a class: add images "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}) or remove the folder"
+            f"({', '.join(sorted(image_suffixes()))}) or remove the folder{f'; {HEIC_REMEDY}' if unread else ''}"
         )
     origins: dict[str, str] = {}
     for part, folders in parts.items():
         inside = ", ".join(folder.relative_to(root).as_posix() for folder in folders)
         origins[part] = "from the class folders" if inside == "." else f"from the folder {inside}"
     notes = ignored_note(root, ignored, "not an image format that is read, or not in a class folder")
-    return from_files(root, [only[name] if only else name for name in train], files, origins, notes)
+    if stray := _stray(root, others):
+        notes["ignored_folders"] = stray
+    return from_files(root, [only[name] if only else name for name in train], files, origins, notes, below)
 
 
 def _check_not_parts(source: Path, folders: Sequence[Path]) -> None:
@@ -222,7 +246,8 @@ def _check_not_parts(source: Path, folders: Sequence[Path]) -> None:
         raise DatasetNotFound(
             f"the folders {', '.join(folder.name for folder in folders)} in {source} all contain the same subfolders "
             f"({', '.join(inner[0])}), so they are parts of a dataset, not classes; "
-            f"merge them or name them train, test and val. Expected: {FOLDER_LAYOUT}"
+            "merge them or name them train, test and val; or, if the subfolders are patients or the like, set "
+            f"prepare.groups: parent_folder. Expected: {FOLDER_LAYOUT}"
         )
 
 

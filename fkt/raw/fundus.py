@@ -1,4 +1,4 @@
-"""APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders removed."""
+"""APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders cropped."""
 
 import csv
 from dataclasses import replace
@@ -21,12 +21,14 @@ _SPECK = 0.01
 """A row or column belongs to the disc if more than this share of it is bright. Single hot pixels do not count."""
 _LEAST = 0.1
 """A box of less than this share of the image is not the disc: the photograph is too dark, and is not cropped."""
+_BORDER = 0.05
+"""A border is at least this share of the height or of the width. Less may be the dim edge of the retina."""
 
 
 def read_aptos(source: Path, download: bool) -> Raw:
     """Read the 3,662 graded photographs of APTOS 2019. The grades of the test images are not public.
 
-    The black border around the disc is removed (see crop_black_border). Its width differs between cameras, and cameras
+    The black border around the disc is cropped (see crop_black_border). Its width differs between cameras, and cameras
     differ between clinics, so that a network could guess the grade from the border without the eye.
     """
     table = source / "train.csv"
@@ -40,14 +42,10 @@ def read_aptos(source: Path, download: bool) -> Raw:
         raise DatasetNotFound(f"none of the {len(files)} images in {table} exists. Expected: {LAYOUT}. {_WHERE}")
     others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in listed)
 
-    def load(index: int, channels: int) -> Pixels:
-        return decode_fundus(files[index][2], channels)
-
     origins = {"train": f"from {table.name}; the grades of the competition's test images are not public"}
     notes = ignored_note(source, others, f"not listed in {table.name}")
-    notes["cropped"] = "the black border around the eye"
-    raw = from_files(source, GRADES, files, origins, notes)
-    return replace(raw, load=load, uncropped=raw.load)
+    notes["border"] = "the black border around the eye"
+    return replace(from_files(source, GRADES, files, origins, notes), crop=crop_black_border)
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:
@@ -56,18 +54,33 @@ def decode_fundus(path: Path, channels: int) -> Pixels:
 
 
 def crop_black_border(image: Pixels) -> Pixels:
-    """Crop an RGB fundus photograph (H, W, 3) uint8 to the bounding box of its disc.
+    """Crop an RGB fundus photograph (H, W, 3) uint8 to a square around its disc. Returns a view, not a copy.
 
-    The box contains every row and column of which more than 1 % is brighter than 10 in some channel. A photograph whose
-    box would be less than a tenth of it is not cropped. Returns a view, not a copy.
+    The disc is in every row and column of which more than 1 % is brighter than 10 in some channel. The square is as
+    large as the longer side of the disc, or smaller where the image ends: a squeezed photograph, whose disc is an
+    ellipse, loses nothing when it is then cropped to a square. A photograph without a border is not cropped, and
+    neither is one of which less than a tenth would be left.
     """
     bright = image.max(axis=2) > _DARK
     rows = np.flatnonzero(bright.mean(axis=1) > _SPECK)
     columns = np.flatnonzero(bright.mean(axis=0) > _SPECK)
     if len(rows) == 0 or len(columns) == 0:
         return image
-    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return box if box.size >= _LEAST * image.size else image
+    disc = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+    if (disc[0][1] - disc[0][0]) * (disc[1][1] - disc[1][0]) < _LEAST * bright.size:
+        return image
+    longer = max(stop - start for start, stop in disc)
+    top, bottom = _widened(*disc[0], longer, image.shape[0])
+    left, right = _widened(*disc[1], longer, image.shape[1])
+    if bottom - top > (1 - _BORDER) * image.shape[0] and right - left > (1 - _BORDER) * image.shape[1]:
+        return image
+    return image[top:bottom, left:right]
+
+
+def _widened(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
+    """Return a range of ``length`` around another one, moved or cut so that it is within 0 ... limit."""
+    first = max(0, min(start - (length - (stop - start)) // 2, limit - length))
+    return first, min(first + length, limit)
 
 
 def _grades(table: Path) -> dict[str, int]:

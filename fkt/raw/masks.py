@@ -11,7 +11,7 @@ from PIL import Image
 from fkt.core.errors import DatasetNotFound
 from fkt.raw.notes import files_error
 from fkt.raw.pixels import chunks, decode_into
-from fkt.raw.source import Pixels, Raw, Unreadable, as_channels, decode_file
+from fkt.raw.source import Pixels, Raw, Unreadable, as_channels, decode_file, padded_box
 from fkt.raw.splits import Ints
 
 SIDE = 64
@@ -23,31 +23,34 @@ _SIGMA = 2.5 / 64
 _REMEDY = "or set prepare.masks: saliency, or none"
 
 
-def fill_masks(masks: Pixels, images: Pixels, train: Ints, files: tuple[Raw, Ints, Path] | None) -> dict[str, Any]:
+def fill_masks(
+    masks: Pixels, images: Pixels, train: Ints, sizes: Ints, fit: str, files: tuple[Raw, Ints, Path] | None
+) -> dict[str, Any]:
     """Write the masks (M, S, S) of the prepared images (N, S, S, C) at rows train (M,), and return the note on them.
 
-    files: the raw images, the positions (M,) of the training images in them, and their folder; None: saliency.
+    sizes: (M, 2) heights and widths of the raw images; fit: how they became squares. files: the raw images, the
+    positions (M,) of the training images in them, and their folder; None: saliency.
     """
     if files is not None:
-        _fill_from_files(masks, *files)
+        _fill_from_files(masks, *files, fit)
     else:
         for rows in chunks(images, len(train), bytes_each=100):  # the spectra are complex numbers
-            masks[rows] = saliency_maps(images[train[rows]])
+            squares = images[train[rows]]
+            masks[rows] = _padded_saliency(squares, sizes[rows]) if fit == "pad" else saliency_maps(squares)
     filled = sum(int(masks[rows].any(axis=(1, 2)).sum()) for rows in chunks(masks, len(masks)))
     kind = "saliency" if files is None else "files"
     return {"masks": {"kind": kind, "images": len(masks), "empty": len(masks) - filled}}
 
 
-def _fill_from_files(masks: Pixels, raw: Raw, positions: Ints, source: Path) -> None:
+def _fill_from_files(masks: Pixels, raw: Raw, positions: Ints, source: Path, fit: str) -> None:
     """Write masks from image files with the same relative paths as the images, or with the suffix .png instead.
 
     Their folder is named as the source with -masks: a folder inside the source could be taken for a class. A mask has
     the size of its image: 0 = no object, brighter = more object. The brightest value of a file becomes 255. Transparent
-    pixels are no object. A mask is resized and cropped like its image. Raises DatasetNotFound if the folder does not
+    pixels are no object. A mask becomes square like its image. Raises DatasetNotFound if the folder does not
     exist, CorruptData with the names of masks that are missing or do not fit.
     """
-    named = source.resolve() if source.name in ("", "..") else source  # "." has no name
-    folder = Path(f"{named}-masks")
+    folder = masks_folder(source)
     if not folder.is_dir():
         raise DatasetNotFound(
             f"prepare.masks: files needs the folder {folder}, which does not exist; put one mask per training image "
@@ -68,11 +71,32 @@ def _fill_from_files(masks: Pixels, raw: Raw, positions: Ints, source: Path) -> 
         scaled: Pixels = np.floor(mask * (255 / max(1, int(mask.max()))) + 0.5).astype(np.uint8)
         return scaled
 
-    _, failures = decode_into(masks[..., None], replace(raw, load=load), positions)
+    _, failures = decode_into(masks[..., None], replace(raw, load=load), positions, fit)
     if failures:
         reasons = {raw.names[positions[row]]: reason for row, reason in failures.items()}
         remedy = f"add or repair them (the same relative path as the image, or with .png), {_REMEDY}"
         raise files_error(f"masks in {folder} that cannot be used", reasons, len(positions), remedy)
+
+
+def masks_folder(source: Path) -> Path:
+    """Return the folder of the masks of the images in ``source``."""
+    named = source.resolve() if source.name in ("", "..") else source  # "." has no name
+    return Path(f"{named}-masks")
+
+
+def _padded_saliency(images: Pixels, sizes: Ints) -> Pixels:
+    """Return the saliency of padded images. Nothing in the padding is salient, and neither is its edge."""
+    size = images.shape[1]
+    boxes = [padded_box(shape, size) for shape in sizes.tolist()]
+    extended = []
+    for image, (rows, columns) in zip(images, boxes, strict=True):
+        around = (rows.start, size - rows.stop), (columns.start, size - columns.stop), (0, 0)
+        extended.append(np.pad(image[rows, columns], around, mode="edge"))
+    maps = saliency_maps(np.stack(extended))
+    masks = np.zeros_like(maps)
+    for mask, found, box in zip(masks, maps, boxes, strict=True):
+        mask[box] = found[box]
+    return masks
 
 
 def saliency_maps(images: Pixels) -> Pixels:

@@ -30,8 +30,8 @@ def decode_workers() -> int:
     return min(usable_cores(), _MAX_WORKERS) if requested is None else max(1, requested)
 
 
-def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], dict[int, str]]:
-    """Write the images at positions (N,) of a source into rows (N, S, S, C), resized and cropped to S.
+def decode_into(rows: Pixels, raw: Raw, positions: Ints, fit: str) -> tuple[list[bytes], dict[int, str]]:
+    """Write the images at positions (N,) of a source into rows (N, S, S, C), made square as ``fit`` says.
 
     Returns the content digest of every row, and row -> reason for unreadable images, whose rows are not written.
     pillow and OpenCV release the interpreter lock, so threads help.
@@ -42,7 +42,7 @@ def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], d
         digests, failures = [], {}
         for row in batch:
             try:
-                rows[row] = fit_square(raw.load(int(positions[row]), channels), size)
+                rows[row] = fit_square(raw.load(int(positions[row]), channels), size, fit)
             except Unreadable as error:
                 failures[row] = error.reason
             digests.append(hashlib.blake2b(rows[row].tobytes(), digest_size=16).digest())
@@ -64,19 +64,22 @@ def decode_into(rows: Pixels, raw: Raw, positions: Ints) -> tuple[list[bytes], d
     return digests, failures
 
 
-def surveyed(raw: Raw) -> tuple[Raw, Ints, NDArray[np.bool_]]:
-    """Return the same images, and two arrays that are filled when an image is loaded.
+def surveyed(raw: Raw) -> tuple[Raw, Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the same images without their borders, and three arrays that are filled when an image is loaded.
 
-    These are its height and width (N, 2), and whether it has color (N,).
+    These are its height and width without border (N, 2), whether it has color (N,), and whether it had a border (N,).
     """
-    sizes, color = np.zeros((len(raw), 2), dtype=np.int64), np.zeros(len(raw), dtype=np.bool_)
+    sizes = np.zeros((len(raw), 2), dtype=np.int64)
+    color, bordered = np.zeros(len(raw), dtype=np.bool_), np.zeros(len(raw), dtype=np.bool_)
 
     def load(position: int, channels: int) -> Pixels:
-        image = raw.load(position, 3)
+        whole = raw.load(position, 3)
+        image = whole if raw.crop is None else raw.crop(whole)
         sizes[position], color[position] = image.shape[:2], has_color(image)
+        bordered[position] = image.shape != whole.shape
         return image if channels == 3 else as_channels(image, channels)
 
-    return replace(raw, load=load), sizes, color
+    return replace(raw, load=load, crop=None), sizes, color, bordered
 
 
 def chunks(images: Pixels, count: int, bytes_each: int = 1) -> Iterator[slice]:

@@ -14,12 +14,13 @@ from fkt.core.files import file_digest, write_json
 from fkt.data.meta import SPLITS, Meta, write_meta
 from fkt.data.originals import FILE, LONGEST_SIDE, examples
 from fkt.params import Prepare
-from fkt.raw.datasets import read_raw, source_folder
+from fkt.raw.datasets import read_source, source_folder
+from fkt.raw.groups import group_keys, group_notes, united
 from fkt.raw.masks import fill_masks
 from fkt.raw.notes import duplicate_notes, pixel_notes, split_notes, unreadable_note
 from fkt.raw.pixels import chunks, decode_into, mean_and_std, surveyed
 from fkt.raw.source import Pixels, Raw, has_color, shrunk
-from fkt.raw.splits import DROPPED, Ints, duplicate_groups, limited, partition
+from fkt.raw.splits import DROPPED, Ints, conflicts, copies_elsewhere, duplicate_groups, limited, partition
 
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
 
@@ -31,7 +32,7 @@ def prepare(dataset: str, params: Prepare, target: Path) -> Meta:
     ParamsError; then an earlier target does not change.
     """
     _check_replaceable(target)
-    raw = read_raw(dataset, params.source, params.download)
+    raw = read_source(dataset, params)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     partial.mkdir(parents=True)
@@ -47,7 +48,8 @@ def prepare(dataset: str, params: Prepare, target: Path) -> Meta:
 
 def _check_replaceable(target: Path) -> None:
     """Refuse to delete files that no earlier preparation has written, above all raw images."""
-    ours = {f"{name}.npy" for name in ("images", "labels", "masks", *SPLITS)} | {"names.json", "meta.json", FILE}
+    ours = {f"{name}.npy" for name in ("images", "labels", "groups", "masks", *SPLITS)}
+    ours |= {"names.json", "meta.json", FILE}
     if foreign := sorted(path.name for path in target.glob("*") if path.name not in ours):
         raise UserError(
             f"{target} is the folder of the prepared arrays and would be replaced, but it contains "
@@ -57,12 +59,13 @@ def _check_replaceable(target: Path) -> None:
 
 def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
     """Write all files of a prepared folder."""
+    keys = None if params.groups is None else group_keys(raw, params.groups)
     positions = np.arange(len(raw))
     if params.limit_per_class is not None:
         positions = limited(raw.labels, raw.parts, params.limit_per_class, params.split_seed)
     images = _new_array(folder / "images.npy", (len(positions), params.image_size, params.image_size, params.channels))
-    watched, sizes, color = surveyed(raw)
-    digests, failures = decode_into(images, watched, positions)
+    watched, sizes, color, bordered = surveyed(raw)
+    digests, failures = decode_into(images, watched, positions, params.fit)
     names = [raw.names[position] for position in positions.tolist()]
     reasons = {names[row]: reason for row, reason in failures.items()}
     notes = raw.notes | unreadable_note(reasons, len(names), params.on_corrupt)
@@ -70,27 +73,38 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
     good = np.setdiff1d(np.arange(len(positions)), list(failures))
     if len(good) == 0:
         raise CorruptData(f"none of the {len(positions)} images of {dataset} can be read")
+    same = duplicate_groups([digests[row] for row in good.tolist()])
+    if params.on_conflict == "drop" and (mixed := conflicts(same, raw.labels[positions[good]])):
+        left_out = np.sort(np.concatenate(mixed))
+        notes["conflicts_dropped"] = [names[row] for row in good[left_out].tolist()]
+        good, same = np.delete(good, left_out), np.delete(same, left_out)
     labels, parts = raw.labels[positions[good]], raw.parts[positions[good]]
-    groups = duplicate_groups([digests[row] for row in good.tolist()])
-    final = partition(labels, groups, parts, params, raw.classes)
-    notes |= duplicate_notes([names[row] for row in good.tolist()], labels, groups, final, raw.classes)
+    names = [names[row] for row in good.tolist()]
+    own = None if keys is None else [keys[position] for position in positions[good].tolist()]
+    groups = same if own is None else united(own, same)
+    final, copies = partition(labels, groups, parts, params, raw.classes), copies_elsewhere(same, parts)
+    notes |= duplicate_notes(names, labels, same, copies, raw.classes)
     notes |= split_notes(parts, final, raw, params)
+    if own is not None:
+        related = [names[row] for row in np.flatnonzero((final == DROPPED) & ~copies).tolist()]
+        notes |= group_notes(str(params.groups), own, groups, labels, final, related)
+    np.save(folder / "groups.npy", groups[final != DROPPED])
 
     stay = final != DROPPED
     kept = positions[good[stay]]
-    notes |= pixel_notes(sizes[kept], color[kept], params.image_size)
+    notes |= pixel_notes(sizes[kept], color[kept], bordered[kept], params)
     images = _compacted(folder, images, good[stay])
     train = np.flatnonzero(final[stay] == "train")
     shown = train[examples(labels[stay][train])]
     _save_originals(folder, raw, dict(zip(shown.tolist(), kept[shown].tolist(), strict=True)), params)
     if params.masks != "none":
         masks = _new_array(folder / "masks.npy", (len(train), params.image_size, params.image_size))
-        files = (raw, kept[train], source_folder(dataset, params.source))
-        notes |= fill_masks(masks, images, train, files if params.masks == "files" else None)
+        files = (raw, kept[train], source_folder(dataset, params.source)) if params.masks == "files" else None
+        notes |= fill_masks(masks, images, train, sizes[kept[train]], params.fit, files)
         masks.flush()
     images.flush()
     write_json(folder / "names.json", [raw.names[position] for position in kept.tolist()])
-    return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, notes)
+    return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, params.fit, notes)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> Mapped:
@@ -119,9 +133,9 @@ def _save_originals(folder: Path, raw: Raw, positions: Mapping[int, int], params
     """Write the originals of which preparation removed pixels or color; positions: row of images.npy -> raw image."""
     changed = {}
     for row, position in positions.items():
-        original = (raw.uncropped or raw.load)(position, 3)
+        original = raw.load(position, 3)
         height, width = original.shape[:2]
-        same = height == width <= params.image_size and raw.uncropped is None
+        same = height == width <= params.image_size and raw.crop is None
         if not same or (params.channels == 1 and has_color(original)):
             changed[str(row)] = shrunk(original, LONGEST_SIDE)
     if changed:
@@ -135,6 +149,7 @@ def _write(
     labels: Ints,
     final: NDArray[np.str_],
     classes: list[str],
+    fit: str,
     notes: dict[str, Any],
 ) -> Meta:
     """Write the labels, the index arrays and meta.json."""
@@ -150,6 +165,7 @@ def _write(
         counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
         mean=mean,
         std=std,
+        fit=fit,
         checksums={path.name: file_digest(path) for path in sorted(folder.iterdir())},
         notes=notes,
     )

@@ -1,18 +1,24 @@
-"""Raw images: the list that every reader returns, the decoding of image files, and resizing to squares."""
+"""Raw images: the list that every reader returns, the decoding of image files, and making them square."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from fkt.core.errors import CorruptData
 from fkt.data.meta import SplitName
 
 Pixels = NDArray[np.uint8]
+
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Photographs of phones and cameras that pillow reads with the help of pillow-heif, which is not required."""
+HEIC_REMEDY = "'pip install pillow-heif' makes .heic photographs readable"
 
 _MODES = {1: "L", 3: "RGB"}
 _MAX_RATIO = 8
@@ -43,14 +49,32 @@ class Raw:
     """Where the images of each part come from: ``from the folder train``."""
     load: Callable[[int, int], Pixels]
     """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
+    below: Sequence[str] | None = None
+    """(N,) paths of the images below their class folders, or below the source. None: the images are not files."""
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The columns of the table that lists the images, (N,) each; empty: there is no table."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Findings of the reader, for meta.json."""
-    uncropped: Callable[[int, int], Pixels] | None = None
-    """The same as ``load``, but before any cropping by the reader. None: the reader does not crop."""
+    crop: Callable[[Pixels], Pixels] | None = None
+    """What removes the border of a loaded RGB image (H, W, 3), if there is one; None: nothing is removed."""
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.labels)
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return the suffixes of the image files that are read, in lower case, and let pillow read HEIC if it can."""
+    suffixes = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .ppm .pgm .pbm .pnm .jp2".split()  # noqa: SIM905
+    if features.check("avif"):
+        suffixes.append(".avif")
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        suffixes += HEIC_SUFFIXES
+    return frozenset(suffixes)
 
 
 def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels, NDArray[Any]]]) -> Raw:
@@ -83,10 +107,12 @@ def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
     Raises Unreadable for a file that is missing, empty, truncated, not an image, of an unknown value range, or so large
     that pillow takes it for a decompression bomb.
     """
+    image_suffixes()  # so that pillow knows HEIC
     try:
         with Image.open(path) as image:
             image.load()  # read the whole file, so that a truncated file fails here
-            return as_channels(_eight_bit(ImageOps.exif_transpose(image), background), channels)
+            ImageOps.exif_transpose(image, in_place=True)
+            return as_channels(_eight_bit(image, background), channels)
     except Exception as error:  # pillow's decoders raise errors of many types for damaged files
         raise Unreadable(path, _reason(path, error)) from error
 
@@ -94,7 +120,7 @@ def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
 def as_channels(image: Image.Image | Pixels, channels: int) -> Pixels:
     """Convert an 8-bit image, or pixels (H, W) or (H, W, 3), to (H, W, channels) uint8; see decode_file."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(np.ascontiguousarray(image))
-    pixels = np.asarray(picture.convert(_MODES[channels]))
+    pixels = np.asarray(_as_mode(picture, _MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -108,7 +134,12 @@ def _eight_bit(image: Image.Image, background: str) -> Image.Image:
     if image.has_transparency_data:
         color = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", color.size, background), color).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _as_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image. One that has the mode is not copied, which would take as long as its decoding."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scaled(values: NDArray[np.float64], top: float) -> Pixels:
@@ -127,26 +158,53 @@ def _reason(path: Path, error: Exception) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
+        if path.suffix.lower() in HEIC_SUFFIXES - image_suffixes():
+            return HEIC_REMEDY
         return "not an image, or a format that pillow cannot read"
     text = " ".join(str(error).split()) or type(error).__name__
     return text.replace(str(path), path.name)
 
 
-def fit_square(image: Pixels, size: int) -> Pixels:
-    """Resize the shorter side to ``size``, then cut out the center: (H, W, C) to (size, size, C).
+def fit_square(image: Pixels, size: int, fit: str) -> Pixels:
+    """Make an image square as ``prepare.fit`` says: (H, W, C) to (size, size, C).
 
-    Shrinking averages over areas, enlarging is bilinear.
+    crop: the shorter side is resized, then the center is cut out. pad: the longer side is resized, and the rest is
+    black. stretch: both sides are resized. Shrinking averages over areas, enlarging is bilinear.
     """
-    shorter = min(image.shape[:2])
     if image.shape[:2] == (size, size):
         return image
+    if fit == "stretch":
+        return _resized(image, size, size)
+    if fit == "pad":
+        square = np.zeros((size, size, image.shape[2]), dtype=np.uint8)
+        box = padded_box(image.shape, size)
+        square[box] = _resized(image, *(side.stop - side.start for side in box))
+        return square
+    shorter = min(image.shape[:2])
+    image = _center(image, _MAX_RATIO * shorter)  # a very long image could exceed the memory when resized
+    return _center(_resized(image, *_scaled_sides(image.shape, size / shorter)), size)
+
+
+def padded_box(shape: Sequence[int], size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a padded square that contain an image; shape: its height, width and others."""
+    sides = _scaled_sides(shape, size / max(shape[:2]))
+    top, left = ((size - side) // 2 for side in sides)
+    return slice(top, top + sides[0]), slice(left, left + sides[1])
+
+
+def _scaled_sides(shape: Sequence[int], scale: float) -> tuple[int, int]:
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _resized(image: Pixels, height: int, width: int) -> Pixels:
+    """Shrink the sides that become shorter, then enlarge the others."""
     import cv2
 
-    image = _center(image, _MAX_RATIO * shorter)  # a very long image could exceed the memory when resized
-    scale = size / shorter
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return _center(resized.reshape(height, width, -1).astype(np.uint8), size)
+    smaller = min(height, image.shape[0]), min(width, image.shape[1])
+    for (rows, columns), how in ((smaller, cv2.INTER_AREA), ((height, width), cv2.INTER_LINEAR)):
+        if image.shape[:2] != (rows, columns):
+            image = cv2.resize(image, (columns, rows), interpolation=how).reshape(rows, columns, -1).astype(np.uint8)
+    return image
 
 
 def _center(image: Pixels, limit: int) -> Pixels:
@@ -158,12 +216,7 @@ def _center(image: Pixels, limit: int) -> Pixels:
 def shrunk(image: Pixels, longest: int) -> Pixels:
     """Resize an image (H, W, C) whose longer side is above ``longest`` to that length. Averages over areas."""
     scale = longest / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    import cv2
-
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1).astype(np.uint8)
+    return image if scale >= 1 else _resized(image, *_scaled_sides(image.shape, scale))
 
 
 def has_color(image: Pixels) -> bool:

@@ -26,14 +26,12 @@ class Layout:
 
     kind: Any
     """torchvision's class of the dataset."""
-    files: Sequence[tuple[str, str | None]]
-    """Path below the root and md5 sum, or None if torchvision does not know the sum."""
+    files: Sequence[tuple[str, str]]
+    """Path below the root and md5 sum."""
     pixels: Callable[[Any], Pixels] = lambda data: data.data
     """torchvision's dataset -> images (N, H, W) or (N, H, W, 3)."""
     classes: Sequence[str] | None = DIGITS
     """None: torchvision's names."""
-    packed: Sequence[tuple[str, str]] = ()
-    """Compressed files, as in ``files``. If all of them are there, torchvision unpacks them without the network."""
     has_split: bool = False
     """Whether the argument of ``kind`` is split="train" or "test", and not train=True or False."""
 
@@ -50,8 +48,7 @@ def read_torchvision(name: str, source: Path, download: bool) -> Raw:
     """
     layout = _layout(name)
     root = _root(source, layout)
-    unpack = bool(layout.packed) and bool(_missing(root, layout)) and not _wrong(root, layout.packed)
-    if download or unpack:
+    if download:
         try:
             root.mkdir(parents=True, exist_ok=True)
             layout.open(root, "train", True)
@@ -93,12 +90,6 @@ def _layout(name: str) -> Layout:
             kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
             known = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
             return Layout(kind, [(f"{kind.base_folder}/{file}", md5) for file, md5 in known], classes=None)
-        case "mnist" | "fashion_mnist" | "kmnist":
-            kind = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
-            packed = [(f"{kind.__name__}/raw/{file}", md5) for file, md5 in kind.resources]
-            unpacked = [(file.removesuffix(".gz"), None) for file, _ in packed]  # torchvision knows no sums of these
-            names = DIGITS if name == "mnist" else kind.classes
-            return Layout(kind, unpacked, lambda data: data.data.numpy(), names, packed)
         case "usps":
             return Layout(datasets.USPS, [(file, md5) for _, file, md5 in datasets.USPS.split_list.values()])
         case "svhn":
@@ -122,7 +113,7 @@ def _targets(data: Any) -> NDArray[Any]:  # noqa: ANN401 - torchvision ships no 
 
 
 def _root(source: Path, layout: Layout) -> Path:
-    """Return the root for a source inside it, such as ``cifar-10-batches-py`` or ``MNIST/raw``."""
+    """Return the root for a source inside it, such as ``cifar-10-batches-py``."""
     inner = Path(layout.files[0][0]).parent.parts
     own = source.resolve().parts
     for depth in range(len(inner), 0, -1):
@@ -135,7 +126,7 @@ def _missing(root: Path, layout: Layout) -> list[str]:
     return [file for file, _ in layout.files if not (root / file).is_file()]
 
 
-def _wrong(root: Path, files: Sequence[tuple[str, str | None]]) -> list[str]:
+def _wrong(root: Path, files: Sequence[tuple[str, str]]) -> list[str]:
     """Return the files that do not exist or have another md5 sum."""
     from torchvision.datasets.utils import check_integrity
 

@@ -37,6 +37,8 @@ class Arm:
     """(N,) identities of the test images."""
     labels: NDArray[np.int64]
     """(N,) true classes."""
+    groups: NDArray[np.int64]
+    """(N,) equal for test images that are not independent; see ``groups.npy`` in fkt.data.store."""
     probabilities: NDArray[np.float32]
     """(S, N, K) for each seed."""
     costs: list[list[dict[str, Any]]]
@@ -185,6 +187,7 @@ def _read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
         results=[_read_json(run.results, stage) for run in runs],
         ids=first["ids"],
         labels=first["labels"],
+        groups=np.load(_existing(prepared_path(dataset) / "groups.npy", "prepare"), allow_pickle=False)[first["ids"]],
         probabilities=np.stack([prediction["probabilities"] for prediction in predictions]),
         costs=[[_read_cost(part) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),

@@ -22,6 +22,7 @@ from fkt.params.presets import flat, preset_values, shown
 from fkt.raw.notes import data_card
 from fkt.report.arms import Arm, Results
 from fkt.report.charts import axis, curve_panels, difference_axis
+from fkt.report.chosen import arm_in_use
 from fkt.report.gallery import make_gallery
 from fkt.report.maps_figure import METHODS
 from fkt.report.page_checks import checks
@@ -29,7 +30,6 @@ from fkt.report.published import PUBLISHED, SOURCE
 from fkt.report.statistics import Comparison
 from fkt.report.summary import score
 from fkt.report.tables import percent, scaled
-from fkt.report.verdict import chosen_arm
 
 FOLDER = Path(__file__).parent / "templates"
 MATRIX_CLASSES = 20
@@ -77,7 +77,7 @@ def render(
     declared = [decision.comparison for decision in decisions] or others
     points = difference_axis(comparisons, params.report.margin) if comparisons else None
     gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in declared], results.names)
-    best = chosen_arm(decisions) or max(arms, key=lambda arm: float(np.mean(arm.kept_val_accuracy))).mode
+    best, _ = arm_in_use(arms, decisions)
     known = [key for key in COLUMNS if key != "quadratic_kappa" or params.prepare.ordered]
     known = [key for key in known if any(score(arm.results, key) for arm in arms)]
     data = {"classes": classes, "images": gallery.images, "cells": gallery.cells, "seeds": len(params.seeds)}

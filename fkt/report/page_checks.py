@@ -12,10 +12,10 @@ from fkt.report.arms import Results
 from fkt.report.statistics import MIN_SEEDS
 
 FEW_TEST = 20
-"""Test images of a class below which its recall says little."""
+"""Test images of a class below which its recall says little, and test groups below which all scores do."""
 SUSPECT = (
-    "conflicting labels", "copies across splits", "unreadable files", "ignored folders", "cropped images",
-    "classes without images",
+    "conflicting labels", "copies across splits", "groups across splits", "unreadable files", "ignored folders",
+    "cropped images", "classes without images",
 )  # fmt: skip
 """What may be wrong with the data; see ``fkt.raw.notes.findings``."""
 State = Literal["good", "warn", "bad", "note"]
@@ -69,14 +69,10 @@ def checks(
         few = [name for name, count in zip(results.meta.classes, counts["test"], strict=True) if count < FEW_TEST]
         text = f"{plural(len(few), 'class', 'classes')} with fewer than {FEW_TEST}, such as {few[0]}"
         found.append(Check("warn", "Few test images", f"{text}: scores of such a class say little."))
-    found.append(
-        Check(
-            "note",
-            "Not checked: groups",
-            "fkt does not know which images belong together (one patient, one scene, one series). If such images "
-            "are in both training and test, all scores are too high. Similar images are not searched for.",
-        )
-    )
+    unequal = findings(results.meta).get("unequal classes")
+    if unequal and params.report.metric == "accuracy":
+        found.append(Check("warn", "Unequal classes", f"{unequal[0]}."))
+    found.append(_groups(results.meta.notes.get("groups")))
     order: dict[State, int] = {"bad": 0, "warn": 1, "good": 2, "note": 3}
     return sorted(found, key=lambda check: order[check.state])
 
@@ -93,6 +89,23 @@ def _tuning(tuned: Mapping[str, int | None]) -> Check:
     return Check(
         "good", "Equal tuning", f"Every arm's settings are the best of {trials.pop()} trials on validation images."
     )
+
+
+def _groups(note: Mapping[str, Any] | None) -> Check:
+    if note is None:
+        return Check(
+            "note",
+            "Not checked: groups",
+            "fkt does not know which images belong together (one patient, one scene, one series). If such images "
+            "are in both training and test, all scores are too high, and all intervals too narrow; `prepare.groups` "
+            "says which these are. Similar images are not searched for.",
+        )
+    text = f"{plural(note['count'], 'group')}, {note['test']:,} of them in the test set (`prepare.groups`)."
+    if note["sizes"][-1] == 1:
+        return Check("warn", "Groups of one image", f"{text} No two images belong together: is the rule right?")
+    if note["test"] < FEW_TEST:
+        return Check("warn", "Few test groups", f"{text} Images of a group are alike: this is a small test set.")
+    return Check("good", "Groups", f"{text} No group is in two splits, and the intervals count groups, not images.")
 
 
 def _data_checks(meta: Meta) -> list[Check]:

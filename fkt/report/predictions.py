@@ -18,9 +18,9 @@ def prediction_rows(arms: Sequence[Arm], classes: Sequence[str], names: Sequence
     that are right. names: of all images, in the order of images.npy.
     """
     ids = arms[0].ids.tolist()
-    shown = [_text(name, "'") for name in classes]
+    shown = [spreadsheet_text(name, "'") for name in classes]
     table: dict[str, list[object]] = {
-        "file": [_text(names[row], "./") for row in ids],
+        "file": [spreadsheet_text(names[row], "./") for row in ids],
         "id": ids,
         "actual": [shown[label] for label in arms[0].labels.tolist()],
     }
@@ -32,7 +32,7 @@ def prediction_rows(arms: Sequence[Arm], classes: Sequence[str], names: Sequence
     return pd.DataFrame(table).round(DIGITS)
 
 
-def _text(name: str, prefix: str) -> str:
+def spreadsheet_text(name: str, prefix: str) -> str:
     """Return a name that no spreadsheet runs as a formula: one that begins like a formula gets a prefix.
 
     The prefix ``./`` leaves a path valid. Signed numbers stay.

@@ -40,7 +40,10 @@ class Level(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Standard deviations of one difference a - b: of a single image in a single seed, by their source."""
+    """Standard deviations of one difference a - b: of a single image in a single seed, by their source.
+
+    If test images belong to groups, they are those of independent images that would give the same standard error.
+    """
 
     seeds: float
     """Between seeds: the same for all images of a seed."""
@@ -75,14 +78,18 @@ class Comparison:
     """The mean difference of each seed."""
 
 
-def compare(name_a: str, name_b: str, values_a: Values, values_b: Values, level: Level) -> Comparison:
+def compare(
+    name_a: str, name_b: str, values_a: Values, values_b: Values, level: Level, groups: NDArray[np.int64] | None = None
+) -> Comparison:
     """Compare two arms for other test images and other seeds; with one seed, for other images and this same seed.
 
-    values_a, values_b: (S, N). The interval is mean +- t * standard error. t is the quantile of Student's distribution
-    with S - 1 degrees of freedom, as in a paired t-test over seeds: few seeds never give a narrow interval by luck. The
-    squared standard error is [MS(seeds) + MS(images) - MS(rest)] / (S N), from the mean squares of the two-way layout
-    (Hillis 2007, doi:10.1002/sim.2532), and at least what the seeds alone, the images alone, or two images of opposite
-    sign give. The last bound keeps two arms that are right about the same images from being equal with certainty.
+    values_a, values_b: (S, N). groups: (N,) equal for images that belong together; N is then the number of groups, and
+    the values are those of ``group_sums``. None: all images are independent.
+    The interval is mean +- t * standard error. t is the quantile of Student's distribution with S - 1 degrees of
+    freedom, as in a paired t-test over seeds: few seeds never give a narrow interval by luck. The squared standard
+    error is [MS(seeds) + MS(images) - MS(rest)] / (S N), from the mean squares of the two-way layout (Hillis 2007,
+    doi:10.1002/sim.2532), and at least what the seeds alone, the images alone, or two images of opposite sign give. The
+    last bound keeps two arms that are right about the same images from being equal with certainty.
     Raises ValueError if the arrays do not form pairs.
     """
     if values_a.shape != values_b.shape or values_a.ndim != 2 or values_a.size == 0:
@@ -90,7 +97,10 @@ def compare(name_a: str, name_b: str, values_a: Values, values_b: Values, level:
             f"shapes {values_a.shape} and {values_b.shape}; both must be the same (seeds, images), at least one each"
         )
     difference = np.asarray(values_a, np.float64) - values_b
+    if groups is not None:
+        difference = group_sums(difference, groups)
     num_seeds, num_images = difference.shape
+    each = values_a.shape[1] / num_images
     seeds, images, rest = mean_squares(difference)
     floor = math.sqrt(2) / (num_images + 2)
     error = max(floor, math.sqrt(max(seeds, images, seeds + images - rest) / difference.size))
@@ -106,11 +116,26 @@ def compare(name_a: str, name_b: str, values_a: Values, values_b: Values, level:
         p=min(1.0, level.contrasts * float(2 * stats.t.sf(abs(center) / error, freedom))) if freedom else 1.0,
         spread=Spread(
             math.sqrt(max(0.0, seeds - rest) / num_images),
-            math.sqrt(max(0.0, images - rest) / num_seeds),
-            math.sqrt(rest),
+            math.sqrt(each * max(0.0, images - rest) / num_seeds),
+            math.sqrt(each * rest),
         ),
         by_seed=difference.mean(axis=1).tolist(),
     )
+
+
+def group_sums(difference: Values, groups: NDArray[np.int64]) -> Values:
+    """Return what each group contributes to the mean of (S, N) differences: (S, G), with the same mean in each row.
+
+    The deviations from the overall mean are summed over the images of a group, as in standard errors for clustered
+    data. If each group is one image, the differences are returned.
+    """
+    members = np.unique(groups, return_inverse=True)[1]
+    num_groups = int(members.max()) + 1
+    if num_groups == len(groups):
+        return difference
+    center = difference.mean()
+    sums = np.stack([np.bincount(members, weights=row - center) for row in difference])
+    return np.asarray(center + sums * (num_groups / len(groups)))
 
 
 def mean_squares(difference: Values) -> tuple[float, float, float]:

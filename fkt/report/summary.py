@@ -127,7 +127,7 @@ def compare_arms(arms: Sequence[Arm], report: Report) -> tuple[list[Comparison],
     ordered = sorted(values, key=lambda mode: -ARMS.index(mode))
     others = [pair for pair in itertools.combinations(ordered, 2) if not {pair, pair[::-1]} & set(primary)]
     found = [
-        compare(a, b, values[a], values[b], Level(report.confidence, contrasts))
+        compare(a, b, values[a], values[b], Level(report.confidence, contrasts), arms[0].groups)
         for pairs, contrasts in ((primary, len(primary)), (others, 1))
         for a, b in pairs
     ]
@@ -213,7 +213,7 @@ def class_rows(arms: Sequence[Arm], classes: Sequence[str], confidence: float) -
         parts = [class_contributions(arm.labels, one, position) for one in arm.probabilities]
         for key in parts[0]:
             values = np.stack([part[key] for part in parts])
-            found = compare(key, "", values, np.zeros_like(values), Level(confidence))
+            found = compare(key, "", values, np.zeros_like(values), Level(confidence), arm.groups)
             count = int((arm.labels == position).sum())
             rows.append((arm.mode, name, count, key, found.difference, max(0.0, found.low), found.high))
     columns = ["mode", "class", "images", "score", "mean", "low", "high"]

@@ -182,7 +182,7 @@ def next_steps(decisions: Sequence[Decision], num_seeds: int, untuned: Sequence[
             "and train with new seeds."
         )
     if (arm := chosen_arm(decisions)) is not None:
-        steps.append(f"Classify your own images: `fkt predict models/{arm}/s0 photo.png`.")
+        steps.append(f"Classify your own images: `fkt predict models/{arm} photo.png`.")
     return steps
 
 

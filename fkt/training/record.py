@@ -67,6 +67,7 @@ def record(
         mean=meta.mean,
         std=meta.std,
         model=session.model.model_dump(),
+        fit=meta.fit,
         training={
             "params": session.settings,
             "selection": keep,

@@ -38,7 +38,7 @@ def test_the_sum_of_one_job(write_params: Write) -> None:
     trained = 2 * (40 + 90 + 50 + 3 * start)
     scored = 3 * (start + 2 * 3)  # two modes and the untrained backbone, two seeds
     others = (ALONE_SHARE + 0.5) + start + (start + 1) + 2 * start + (start + 2)  # plan, prepare, views, cam, report
-    notes = 2 * 6 * LIGHT_SHARE  # of the six other networks
+    notes = (2 * 6 + 1) * LIGHT_SHARE  # of the six other networks, and the listing of the raw files
     assert one.seconds() == pytest.approx(trained + scored + others + notes, rel=1e-3)
     assert one.disk_mb() == pytest.approx(2 * (1500 * 32 * 32 * 3 / 2**20 + 2 * 3))
     two = Estimate(params, one.counts, MEASURED, jobs=2)

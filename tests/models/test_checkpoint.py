@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import platform
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,17 @@ def test_a_card_that_does_not_fit_raises_an_error_with_the_folder_and_the_remedy
     with pytest.raises(CheckpointError, match=f"s0 is damaged or was written by another version: .*{message}") as error:
         load_model(tmp_path / "s0")
     assert "run 'dvc repro' to train the model" in str(error.value) and len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_who_may_read_the_files_is_what_the_umask_says(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_model(tmp_path, backbone(), card(mode="pretrained"))
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"card.json": mode, "weights.safetensors": mode}
 
 
 @pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])

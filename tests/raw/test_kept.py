@@ -14,7 +14,8 @@ from PIL import Image
 from fkt.core.errors import plural
 from fkt.data.meta import load_meta, load_names
 from fkt.data.originals import EXAMPLES, LONGEST_SIDE, load_originals
-from fkt.raw.notes import FINDINGS, data_card
+from fkt.raw import folders, source
+from fkt.raw.notes import FINDINGS, data_card, printed_notes
 from fkt.raw.prepare import prepare
 from tests import fakes
 from tests.fakes import prepare_params
@@ -82,14 +83,15 @@ def test_originals_are_those_of_the_first_training_images_uncropped_in_color_and
 
 def test_originals_of_fundus_photographs_have_their_border(tmp_path):
     fakes.write_aptos(tmp_path / "raw", size=60)
-    prepare("aptos", prepare_params(tmp_path / "raw"), tmp_path / "data")
+    meta = prepare("aptos", prepare_params(tmp_path / "raw"), tmp_path / "data")
+    assert "cut borders: the black border around the eye was removed from 50 of 50 images" in printed_notes(meta)
     names, originals = load_names(tmp_path / "data"), load_originals(tmp_path / "data")
     assert len(originals) == 5
     for row, original in originals.items():
         np.testing.assert_array_equal(original, Image.open(tmp_path / "raw" / names[row]))
 
 
-def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp_path):
+def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp_path, monkeypatch):
     raw = tmp_path / "raw"
     fakes.write_folder(raw, ("a", "b"), {"train": 10, "Testing": 5}, size=24)  # 24, 28 and 32 wide: at most 1/4 is cut
     fakes.save(raw / "train/a/wide.png", fakes.class_image(0, np.random.default_rng(0), 30, 41))
@@ -100,22 +102,25 @@ def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp
     for number in range(10):
         (raw / "train" / "b" / f"IMG_{number}.HEIC").write_bytes(b"x")
     (raw / "train" / "b" / ".DS_Store").write_bytes(b"x")
+    monkeypatch.setattr(folders, "image_suffixes", lambda: source.image_suffixes() - source.HEIC_SUFFIXES)
     prepare("folder", prepare_params(raw, channels=1), tmp_path / "data")
     card = data_card(load_meta(tmp_path / "data"))
     assert [title for title, _ in card[-len(FINDINGS) :]] == [title.capitalize() for title in FINDINGS]
     assert dict(card) == {
         "Dataset": "folder: 34 images, 2 classes",
-        "Training images": "19 of 25, from the folder train",
-        "Validation images": "5, 20 % of the training images of each class, drawn at random (prepare.val_fraction)",
+        "Training images": "20 of 25, from the folder train",
+        "Validation images": "4, 20 % of the training images of each class, drawn at random (prepare.val_fraction)",
         "Test images": "10, from the folder Testing",
         "Raw pixels": "shorter side 12 to 30, longer side 15 to 41; color in 33 of 34 images",
         "Prepared pixels": "16 x 16, grayscale; the shorter side was resized to 16, then the center was cut out",
         "Limit": "none",
-        "Cropped images": "2 of 34 lost more than a quarter of their area, because only the center square is kept",
+        "Cropped images": "2 of 34 lost more than a quarter of their area, because only the center square is kept; "
+        "prepare.fit: pad keeps the whole image",
         "Enlarged images": "1 of 34: a side is under 16 pixels",
         "Color removed": "from 33 of 34 images (prepare.channels: 1)",
         "Ignored files": "11 (not an image format that is read, or not in a class folder): "
-        "10 .heic (train/b/IMG_0.HEIC), 1 hidden (train/b/.DS_Store)",
+        "10 .heic (train/b/IMG_0.HEIC), 1 hidden (train/b/.DS_Store); "
+        "'pip install pillow-heif' makes .heic photographs readable",
         "Ignored folders": "none",
         "Unreadable files": "none",
         "Identical images": "6 in 3 groups, each in one split",
@@ -123,7 +128,19 @@ def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp
         "train/a/leak.png",
         "Conflicting labels": "2 groups of identical images, 1 of them across splits of the source; "
         "train/a/000.png (a), train/b/same.png (b); Testing/b/000.png (b), train/a/leak.png (a)",
+        "Conflicts left out": "none",
+        "Groups": "none",
+        "Groups across splits": "none",
         "Masks": "none",
+        "Unequal classes": "none",
         "Classes without images": "none",
     }
+    for fit, done, title, effect in (
+        ("pad", "the longer side was resized to 16, and the rest of the square is black", "Padded images", "are black"),
+        ("stretch", "both sides were resized to 16", "Stretched images", "had one side more than a third longer"),
+    ):
+        prepare("folder", prepare_params(raw, channels=1, fit=fit), tmp_path / "data")
+        other = dict(data_card(load_meta(tmp_path / "data")))
+        assert other["Prepared pixels"] == f"16 x 16, grayscale; {done}"
+        assert other[title].startswith(f"2 of 34 {effect}") and "Cropped images" not in other
     assert [plural(1, "file"), plural(1200, "class", "classes")] == ["1 file", "1,200 classes"]

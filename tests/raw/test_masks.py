@@ -103,12 +103,13 @@ def test_masks_are_written_on_request_and_change_no_other_file(raw, tmp_path):
     assert contents(tmp_path / "saliency") == none, "masks of an earlier preparation are removed"
 
 
-def test_a_mask_is_resized_and_cropped_like_its_image(raw, tmp_path):
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_mask_becomes_square_like_its_image(raw, tmp_path, fit):
     shutil.copy(raw / "train/a/000.png", raw / "train/a/copy.png")  # a copy that stays, and a copy that is dropped
     shutil.copy(raw / "test/b/001.png", raw / "train/b/leak.png")
     write_masks(raw)
     fakes.write_broken_files(raw / "train/a")  # unreadable images need no masks
-    params = prepare_params(raw, masks="files", limit_per_class=11, on_corrupt="skip")
+    params = prepare_params(raw, masks="files", limit_per_class=11, on_corrupt="skip", fit=fit)
     meta = prepare("folder", params, tmp_path / "data")
     assert meta.notes["duplicates"]["dropped"] and meta.notes["skipped"]
     images, masks = prepared_train(tmp_path / "data")
@@ -118,6 +119,22 @@ def test_a_mask_is_resized_and_cropped_like_its_image(raw, tmp_path):
         assert np.corrcoef(image.ravel(), mask.ravel())[0, 1] > 0.8
     others = [np.corrcoef(bright[i].ravel(), masks[i - 1].ravel())[0, 1] for i in range(len(images))]
     assert min(others) < 0.6, "the mask of another image does not fit"
+
+
+def test_the_padding_of_an_image_is_not_salient_and_its_edge_is_not_either(tmp_path):
+    y, x = np.mgrid[0:32, 0:64]
+    for number in range(8):
+        image = np.full((32, 64, 3), 200 - number, dtype=np.uint8)
+        image[np.hypot(y - 16, x - 12) < 4] = 40
+        fakes.save(tmp_path / "raw" / f"c{number % 2}" / f"{number}.png", image)
+    params = prepare_params(tmp_path / "raw", masks="saliency", image_size=64, fit="pad")
+    prepare("folder", params, tmp_path / "data")
+    images, masks = prepared_train(tmp_path / "data")
+    for image, mask in zip(images, masks, strict=True):
+        assert not image[:16].any() and not image[48:].any() and image[16:48].all()
+        assert not mask[:16].any() and not mask[48:].any()
+        row, column = np.unravel_index(mask.argmax(), mask.shape)
+        assert abs(row - 32) < 8 and abs(column - 12) < 8 and mask[16:48, 32:].max() < 64
 
 
 def test_a_mask_may_be_a_png_of_a_jpg_and_may_contain_class_numbers(tmp_path):

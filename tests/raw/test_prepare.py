@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
-from fkt.data.meta import SPLITS, load_meta
+from fkt.data.meta import SPLITS, load_meta, load_names
 from fkt.raw import folders, pixels
 from fkt.raw import prepare as prepare_module
 from fkt.raw.notes import class_table, printed_notes
@@ -102,7 +102,8 @@ def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path
     prepare("folder", prepare_params(raw), tmp_path / "0")
     prepare("folder", prepare_params(raw, split_seed=1), tmp_path / "1")
     zero, one = contents(tmp_path / "0"), contents(tmp_path / "1")
-    assert {name for name in zero if zero[name] == one[name]} == {"images.npy", "labels.npy", "names.json", "test.npy"}
+    equal = {"groups.npy", "images.npy", "labels.npy", "names.json", "test.npy"}
+    assert {name for name in zero if zero[name] == one[name]} == equal
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,12 @@ def test_identical_images_stay_in_one_split_and_copies_of_test_images_are_droppe
     text = "\n".join(printed_notes(meta))
     assert "identical images: 9 in 3 groups" in text and "conflicting labels: 1 group of identical images" in text
     assert "train/c/leak.bmp" in text and "train/b/003.png (b), train/c/other_label.png (c)" in text
+    meta = prepare("folder", prepare_params(raw, on_conflict="drop"), tmp_path / "data")
+    assert not {"train/b/003.png", "train/c/other_label.png"} & set(load_names(tmp_path / "data"))
+    assert len(np.load(tmp_path / "data" / "images.npy")) == 75 + 6 - 1 - 2
+    text = "\n".join(printed_notes(meta))
+    assert "conflicts left out: 2 identical images with different labels\n  train/b/003.png" in text
+    assert "conflicting labels" not in text
 
 
 def test_a_limit_decodes_only_the_images_that_it_keeps(raw, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from fkt.raw.fundus import crop_black_border
-from fkt.raw.source import Unreadable, as_channels, decode_file, fit_square
-from tests.fakes import fundus_image, save, write_broken_files, write_odd_files
+from fkt.raw.source import Unreadable, as_channels, decode_file, fit_square, image_suffixes
+from tests.fakes import save, write_broken_files, write_odd_files
 
 DRAW = np.random.default_rng(0)
 GRAY16 = DRAW.integers(0, 65536, (6, 5)).astype(np.uint16)
@@ -107,6 +107,20 @@ def test_every_odd_file_of_the_fakes_is_read(tmp_path):
         assert decode_file(tmp_path / name, 3).shape == (24, 24, 3)
 
 
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+def test_photographs_of_phones_are_read_or_the_missing_package_is_named(tmp_path, suffix):
+    path = tmp_path / f"photo{suffix}"
+    if suffix not in image_suffixes():
+        path.write_bytes(b"\0\0\0\x18ftypheic")
+        with pytest.raises(Unreadable, match="pip install pillow-heif"):
+            decode_file(path, 3)
+        return
+    image = np.zeros((48, 64, 3), dtype=np.uint8)
+    image[:, :32] = (200, 90, 30)
+    Image.fromarray(image).save(path, quality=95)
+    np.testing.assert_allclose(decode_file(path, 3), image, atol=40)  # the edge is blurred
+
+
 def test_broken_files_are_refused_with_a_reason(tmp_path, monkeypatch):
     write_broken_files(tmp_path)
     save(tmp_path / "whole.png", DRAW.integers(0, 256, (64, 64, 3)).astype(np.uint8))
@@ -131,34 +145,79 @@ def test_broken_files_are_refused_with_a_reason(tmp_path, monkeypatch):
         decode_file(tmp_path / "whole.png", 3)
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (7, 7), (33, 40), (64, 32), (130, 17), (16, 17), (15, 90)])
+SHAPES = [(1, 5), (7, 7), (33, 40), (64, 32), (130, 17), (16, 17), (15, 90)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_squares_are_those_of_albumentations(shape, channels):
-    import albumentations
+    import albumentations as alb
     import cv2
 
     image = DRAW.integers(0, 256, (*shape, channels)).astype(np.uint8)
-    shrink = albumentations.SmallestMaxSize(16, interpolation=cv2.INTER_LINEAR, area_for_downscale="image", p=1.0)
-    expected = albumentations.Compose([shrink, albumentations.CenterCrop(16, 16, p=1.0)])(image=image)["image"]
-    np.testing.assert_array_equal(fit_square(image, 16), expected)
+    how = {"interpolation": cv2.INTER_LINEAR, "area_for_downscale": "image", "p": 1.0}
+    squares = {
+        "crop": [alb.SmallestMaxSize(16, **how), alb.CenterCrop(16, 16, p=1.0)],
+        "pad": [alb.LongestMaxSize(16, **how), alb.PadIfNeeded(16, 16, fill=0, p=1.0)],
+    }
+    for fit, transforms in squares.items():
+        np.testing.assert_array_equal(fit_square(image, 16, fit), alb.Compose(transforms)(image=image)["image"])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_stretched_side_is_averaged_where_it_shrinks_and_interpolated_where_it_grows(shape):
+    image = DRAW.integers(0, 256, shape).astype(np.uint8)
+
+    def side(line):
+        if len(line) >= 16:
+            return np.repeat(line, 16).reshape(16, len(line)).mean(axis=1)
+        return np.interp((np.arange(16) + 0.5) * len(line) / 16 - 0.5, np.arange(len(line)), line)
+
+    expected = np.apply_along_axis(side, 1, np.apply_along_axis(side, 0, image.astype(float)))
+    np.testing.assert_allclose(fit_square(image[..., None], 16, "stretch")[..., 0], expected, atol=1.01)
 
 
 def test_a_square_is_the_center_of_the_image():
     image = np.zeros((16, 48, 1), dtype=np.uint8)
     image[:, 16:32] = 200
-    np.testing.assert_array_equal(fit_square(image, 16), 200)
-    np.testing.assert_array_equal(fit_square(image.transpose(1, 0, 2), 16), 200)
+    np.testing.assert_array_equal(fit_square(image, 16, "crop"), 200)
+    np.testing.assert_array_equal(fit_square(image.transpose(1, 0, 2), 16, "crop"), 200)
     center = image[:, 16:32]
-    assert fit_square(center, 16) is center
+    assert fit_square(center, 16, "crop") is center
     long = np.full((3, 4000, 3), 77, dtype=np.uint8)
-    np.testing.assert_array_equal(fit_square(long, 16), np.full((16, 16, 3), 77))
+    np.testing.assert_array_equal(fit_square(long, 16, "crop"), np.full((16, 16, 3), 77))
 
 
-def test_the_black_border_of_a_fundus_photograph_is_removed():
-    photograph = fundus_image(0, np.random.default_rng(0), 100, 160)
-    photograph[3, 3] = 255  # a hot pixel is not the disc
-    height, width, _ = crop_black_border(photograph).shape
-    assert 88 <= height <= 92 and 88 <= width <= 92  # the diameter of the disc is 90
+def fundus(height, width, center, radii):
+    """A photograph of an eye: bright inside of an ellipse, dim at its edge, noise on black outside."""
+    y, x = np.mgrid[0:height, 0:width]
+    inside = np.clip(1 - np.hypot((y - center[0]) / radii[0], (x - center[1]) / radii[1]), 0, None)
+    eye = (inside > 0)[..., None] * np.array([70.0, 40.0, 20.0]) + np.sqrt(inside)[..., None] * 100
+    return np.clip(eye + np.random.default_rng(0).normal(0, 1.5, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "photograph", "expected"),
+    [
+        ("a full circle with a border", fundus(300, 400, (150, 200), (140, 140)), (280, 280)),
+        ("near the left edge", fundus(300, 400, (150, 110), (108, 108)), (216, 216)),
+        ("a circle cut at top and bottom, with a border", fundus(300, 450, (150, 225), (180, 180)), (300, 360)),
+        ("the same, squeezed to a square", fundus(300, 300, (150, 150), (180, 120)), (300, 300)),
+        ("a full circle with a border, squeezed", fundus(300, 300, (150, 150), (140, 100)), (280, 280)),
+        ("a full circle that fills a square", fundus(224, 224, (112, 112), (112, 112)), (224, 224)),
+        ("a square out of the eye", fundus(224, 224, (112, 112), (180, 180)), (224, 224)),
+        ("a square with a dim edge of 2 %", fundus(224, 224, (112, 112), (109, 109)), (224, 224)),
+    ],
+)
+def test_the_black_border_of_a_fundus_photograph_is_cropped_and_the_retina_stays_whole(name, photograph, expected):
+    photograph[3, 3] = 255  # a hot pixel is not the eye
+    cropped = crop_black_border(photograph)
+    np.testing.assert_allclose(cropped.shape[:2], expected, atol=3, err_msg=name)
+    eyes = [(image.max(axis=2) > 20).sum() for image in (photograph, cropped)]
+    assert eyes[1] >= eyes[0] - 1, f"{name}: retina was lost"
+    if expected[0] == expected[1]:
+        square = fit_square(cropped, 100, "crop").max(axis=2) > 20
+        assert square.mean() == pytest.approx(eyes[1] / cropped[..., 0].size, abs=0.02)
 
 
 def test_a_photograph_that_is_too_dark_is_not_cropped():

@@ -64,7 +64,8 @@ def test_missing_batches_are_named(cifar10):
 )
 def test_idx_files_are_read_from_any_folder_of_the_layout_unless_they_are_cut_short(tmp_path, dataset, kind):
     fakes.write_mnist(tmp_path, 3, 2, kind=kind)
-    for inner in ("", kind, f"{kind}/raw"):
+    (tmp_path / "unpacked").symlink_to(tmp_path / kind)
+    for inner in ("", kind, f"{kind}/raw", "unpacked"):
         raw = read_raw(dataset, str(tmp_path / inner), False)
         assert counted(raw) == {"train": [3] * 10, "test": [2] * 10}
     assert len(raw.classes) == 10 and (dataset != "mnist" or raw.classes[3] == "3")
@@ -72,17 +73,22 @@ def test_idx_files_are_read_from_any_folder_of_the_layout_unless_they_are_cut_sh
     np.testing.assert_array_equal(raw.load(4, 1)[..., 0], images[4].mean(axis=2).astype(np.uint8))
     path = tmp_path / kind / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CorruptData, match=f"{dataset} in .* cannot be read"):
+    with pytest.raises(CorruptData, match="t10k-images-idx3-ubyte cannot be read .*; download it again"):
         read_raw(dataset, str(tmp_path), False)
 
 
-def test_compressed_idx_files_are_unpacked_if_their_checksums_are_right(tmp_path, monkeypatch):
+def test_compressed_idx_files_are_read_where_they_are_if_their_checksums_are_right(tmp_path, monkeypatch):
     sums = fakes.write_mnist(tmp_path, 3, 2, packed=True)
-    with pytest.raises(DatasetNotFound, match="mnist not found"):
-        read_raw("mnist", str(tmp_path), False)  # torchvision knows other sums
+    with pytest.raises(CorruptData, match="md5 sum of .*train-images-idx3-ubyte.gz, .* is not torchvision's; download"):
+        read_raw("mnist", str(tmp_path), False)
     names = [name for name, _ in MNIST.resources]
     monkeypatch.setattr(MNIST, "resources", list(zip(names, sums, strict=True)))
-    assert counted(read_raw("mnist", str(tmp_path), False)) == {"train": [3] * 10, "test": [2] * 10}
+    for inner in ("", "MNIST", "MNIST/raw"):
+        assert counted(read_raw("mnist", str(tmp_path / inner), False)) == {"train": [3] * 10, "test": [2] * 10}
+    assert len(list(tmp_path.rglob("*ubyte*"))) == 4, "nothing is unpacked among the raw files"
+    (tmp_path / "MNIST" / "raw" / names[3]).unlink()
+    with pytest.raises(DatasetNotFound, match=f"1 of 4 files of mnist not found .*; missing: {names[3]}. Put"):
+        read_raw("mnist", str(tmp_path), False)
 
 
 def test_usps_is_read_if_its_checksums_are_right(tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ def fabricate(params: Params, *, num_test: int, names: list[str] = NAMES, channe
     meta |= {"mean": [0.5] * channels, "std": [0.25] * channels}
     _json(prepared_path(params.dataset) / "meta.json", meta)
     _json(prepared_path(params.dataset) / "names.json", [f"test {row}" for row in range(1000 + num_test)])
+    np.save(prepared_path(params.dataset) / "groups.npy", np.arange(1000 + num_test))
     for seed in params.seeds:
         probes = {"knn_accuracy": 0.5, "linear_accuracy": 0.6, "knn_neighbors": 40, "weights": "none"}
         _json(Run(params.dataset, UNTRAINED, seed).results, probes)

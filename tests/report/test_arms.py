@@ -52,7 +52,7 @@ def test_arms_with_different_test_images_are_refused(params: Params) -> None:
     path = Run("digits", "functional", 0).predictions
     with np.load(path) as stored:
         arrays = dict(stored)
-    np.savez(path, **(arrays | {"ids": arrays["ids"] + 1}))
+    np.savez(path, **(arrays | {"ids": arrays["ids"] - 1}))
     with pytest.raises(MissingResult, match=r"different test images; run 'dvc repro evaluate@functional'"):
         read_arms("digits", ["functional"], [0, 1])
     with pytest.raises(MissingResult, match="functional and supervised have scores for different test images"):

@@ -107,7 +107,17 @@ def test_what_could_be_wrong_is_said(all_params: Params, results: Results) -> No
     assert "check Unreadable files. 1 left out." in text
     assert text.index("problem") < text.index("! check") < text.index("fine") < text.index("unknown")
     clean = _text(_render(all_params, results), "checks")
-    assert "Conflicting" not in clean and "fine Clean data." in clean
+    assert "Conflicting" not in clean and "fine Clean data." in clean and "unknown Not checked: groups." in clean
+    counts = results.meta.counts | {"train": [500, 80, 80, 50]}
+    for test, largest, expected in (
+        (40, 7, "fine Groups. 200 groups, 40 of them in the test set ( prepare.groups ). No group is in two splits"),
+        (8, 7, "check Few test groups. 200 groups, 8 of them"),
+        (40, 1, "check Groups of one image. 200 groups, 40 of them"),
+    ):
+        note = {"rule": r"pattern:<(\d)>", "count": 200, "sizes": [1, 1, largest], "test": test}
+        note |= {"alone": 0, "several_classes": 0, "dropped": []}
+        text = _text(_render(all_params, results, notes={"groups": note}, counts=counts), "checks")
+        assert expected in text and "check Unequal classes. 500 training images of proliferative" in text
 
 
 def test_the_axis_has_round_ticks_around_all_values() -> None:
@@ -144,11 +154,11 @@ def test_what_to_do_next_follows_from_the_verdict() -> None:
         decisions = decide(found, report, num_images=5000, failed=())
         return "\n".join(next_steps(decisions, seeds, untuned))
 
-    assert "fkt predict models/functional/s0" in steps(0.02, 0.05, 8)
+    assert "fkt predict models/functional photo.png" in steps(0.02, 0.05, 8)
     assert "add `representational - supervised` to `report.contrasts`" in steps(-0.05, -0.02, 8)
     assert "report.contrasts" not in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
-    assert "fkt predict models/representational/s0" in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
-    assert "fkt predict models/supervised/s0" in steps(-0.05, -0.02, 8, third=(-0.05, -0.02))
+    assert "fkt predict models/representational photo.png" in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
+    assert "fkt predict models/supervised photo.png" in steps(-0.05, -0.02, 8, third=(-0.05, -0.02))
     assert "To decide between functional and supervised: about" in steps(-0.01, 0.03, 8)
     assert "(now 3)" in steps(0.02, 0.05, 3) and "predict" not in steps(0.02, 0.05, 3)
     assert "Nobody has tuned supervised and functional" in steps(0.02, 0.05, 8, ("supervised", "functional"))

@@ -77,6 +77,33 @@ def test_arms_that_are_right_about_the_same_images_are_not_equal_with_certainty(
     assert found.high == -found.low == pytest.approx(stats.t.ppf(0.975, 7) * math.sqrt(2) / 202)
 
 
+def test_images_that_belong_together_count_once() -> None:
+    """Copies of an image add nothing, if they are a group; if not, the interval is too narrow."""
+    a, b = (values.astype(float) for values in two_arms(6, 120, seed_std=0.3, gain=0.25))
+    once, order = compare("a", "b", a, b, Level(0.95)), np.random.default_rng(0).permutation(360)
+    copies_a, copies_b, groups = (np.repeat(values, 3, axis=-1)[..., order] for values in (a, b, np.arange(120)))
+    grouped = compare("a", "b", copies_a, copies_b, Level(0.95), groups)
+    assert (grouped.low, grouped.high, grouped.p) == pytest.approx((once.low, once.high, once.p))
+    assert grouped.by_seed == pytest.approx(once.by_seed)
+    assert grouped.spread.error(6, 360) == pytest.approx(once.spread.error(6, 120)), "more images of the same kind"
+    naive = compare("a", "b", copies_a, copies_b, Level(0.95))
+    assert naive.high - naive.low < 0.9 * (once.high - once.low)
+    single = compare("a", "b", a, b, Level(0.95), np.random.default_rng(1).permutation(120))
+    assert single == once, "to the bit"
+
+
+def test_equal_arms_are_rarely_called_different_on_groups_of_unequal_sizes() -> None:
+    generator, errors = np.random.default_rng(0), {"groups": 0, "images": 0}
+    for _ in range(400):
+        patients = np.repeat(np.arange(60), generator.integers(1, 12, 60))
+        arms = [one[:, patients] for one in several_arms([0.0, 0.0], 8, 60, generator, 0.1)]
+        flips = generator.random((2, *arms[0].shape)) < 0.1  # images of a patient are alike, not equal
+        one, other = (np.where(flip, ~arm, arm).astype(float) for flip, arm in zip(flips, arms, strict=True))
+        errors["groups"] += compare("a", "b", one, other, Level(0.95), patients).p < 0.05
+        errors["images"] += compare("a", "b", one, other, Level(0.95)).p < 0.05
+    assert errors["groups"] <= 0.07 * 400 and errors["images"] > 2 * errors["groups"]
+
+
 def test_arrays_that_do_not_form_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shapes \(2, 3\) and \(2, 4\)"):
         _compare(np.ones((2, 3)), np.ones((2, 4)))

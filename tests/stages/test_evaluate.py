@@ -66,7 +66,7 @@ def card_of(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) 
     run = Run("digits", mode, seed)
     settings = stage_params(run.network.stage, params.model_dump(by_alias=True, mode="json"))
     model, training = params.model.model_dump(), {"params": settings}
-    card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], model, training)
+    card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], model, training=training)
     return replace(card, data=data_digest(load_meta(run.prepared)), code=code_digest(run.network.stage))
 
 

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 def test_a_dataset_of_transfer_is_read_from_its_own_folder_and_has_no_masks(tmp_path, monkeypatch):
     shipped = load_params(ROOT / "params.yaml")
     settings = shipped.prepare.model_copy(update={"source": "elsewhere", "image_size": 24, "masks": "files"})
+    settings = settings.model_copy(update={"groups": "parent_folder", "val_as_test": True})
     monkeypatch.chdir(tmp_path)
     fakes.write_folder(Path("data/raw/folder"), ("a", "b"), 20)
     main(shipped.model_copy(update={"dataset": "cifar10", "prepare": settings}), "folder")
@@ -27,6 +28,12 @@ def test_the_dataset_of_params_yaml_is_prepared_and_its_classes_are_listed(tmp_p
     meta = load_meta(Path("data/digits"))
     assert {part: sum(counts) for part, counts in meta.counts.items()} == {"train": 862, "val": 216, "test": 719}
     lines = capsys.readouterr().out.splitlines()
-    assert lines.pop(0) == "note: enlarged images: 1,797 of 1,797: a side is under 12 pixels"
-    assert [line.split() for line in lines[1:3]] == [["0", "86", "21", "71"], ["1", "87", "22", "73"]]
-    assert lines[11].split() == ["all", "862", "216", "719"]
+    fraction = "% of the training images of each class, drawn at random (prepare."
+    assert lines[:3] == [
+        "Training images: 862 of 1,797, from scikit-learn, without official splits",
+        f"Validation images: 216, 20 {fraction}val_fraction)",
+        f"Test images: 719, 40 {fraction}test_fraction)",
+    ]
+    assert lines[3] == "note: enlarged images: 1,797 of 1,797: a side is under 12 pixels"
+    assert [line.split() for line in lines[5:7]] == [["0", "86", "21", "71"], ["1", "87", "22", "73"]]
+    assert lines[15].split() == ["all", "862", "216", "719"]

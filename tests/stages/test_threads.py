@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 from fkt.core import hardware
 from fkt.core.hardware import set_threads, setup_torch, usable_cores
 from fkt.core.runs import Run
-from fkt.evaluation.classify import classify
+from fkt.evaluation.trained import BATCH_SIZE, load_trained
 from fkt.models.backbones import build_backbone
 from fkt.models.flops import image_flops
 from fkt.params import Model, Params
@@ -86,7 +85,12 @@ def test_every_stage_with_a_network_follows_the_rule(
 
     def predict() -> None:
         Image.new("L", (16, 16)).save("one.png")
-        classify(run.model, [Path("one.png")])
+        model = load_trained(run.model)
+        with model.threads(BATCH_SIZE):
+            used = torch.get_num_threads()
+        model.predict("one.png")
+        assert torch.get_num_threads() == 2, "what the process had"
+        torch.set_num_threads(used)
 
     for stage in (
         lambda: train(params, 0),

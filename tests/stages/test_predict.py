@@ -1,0 +1,108 @@
+"""Files of images get the probabilities that evaluate has stored for the same images, to the bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fkt import load
+from fkt.core.runs import Run, prepared_path
+from fkt.data.meta import load_meta, load_names
+from fkt.models.backbones import build_backbone
+from fkt.models.checkpoint import Card, save_model
+from fkt.models.classifier import Classifier
+from fkt.params import Params
+from fkt.raw.datasets import read_raw, source_folder
+from tests import fakes, fakes_torchvision
+
+
+def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import CIFAR10
+
+    sums = list(fakes_torchvision.write_cifar10(root).items())
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": sums[6][0], "key": "label_names", "md5": sums[6][1]})
+
+
+def write_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.write_folder(root)
+    for label, name in enumerate(("bar", "disc", "ring")):
+        fakes.write_odd_files(root / name, label)  # 16 bits, CMYK, palette, transparent, rotated by EXIF
+
+
+WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "digits": lambda root, monkeypatch: None,
+    "cifar10": write_cifar10,
+    "folder": write_folder,
+    "intel": lambda root, monkeypatch: fakes.write_intel(root),
+    "aptos": lambda root, monkeypatch: fakes.write_aptos(root),
+}
+
+
+def store_models(params: Params) -> None:
+    """Write models with random weights, large enough for different predictions."""
+    meta = load_meta(prepared_path(params.dataset))
+    shared = {name: getattr(meta, name) for name in ("classes", "image_size", "channels", "mean", "std", "fit")}
+    for seed in params.seeds:
+        torch.manual_seed(seed)
+        model = Classifier(build_backbone(params.model, meta.channels), meta.num_classes)
+        torch.nn.init.normal_(model.head.weight)
+        model(torch.randn(32, meta.channels, meta.image_size, meta.image_size))  # running statistics
+        card = Card(mode="functional", seed=seed, dataset=params.dataset, model=params.model.model_dump(), **shared)
+        save_model(Run(params.dataset, "functional", seed).model, model, card)
+
+
+def files_of(dataset: str, rows: list[int]) -> list[Path]:
+    """Return files of prepared images: the raw ones, or pictures of the raw arrays."""
+    names, raw, found = load_names(prepared_path(dataset)), read_raw(dataset, None, False), []
+    positions = {name: position for position, name in enumerate(raw.names)}
+    for row in rows:
+        path = source_folder(dataset, None) / names[row]
+        if not path.is_file():
+            path = Path("pictures") / f"{row}.png"
+            fakes.save(path, raw.load(positions[names[row]], 3))
+        found.append(path)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes"),
+    [
+        ("digits", {"channels": 1}),
+        ("cifar10", {"channels": 3}),
+        ("cifar10", {"channels": 1, "image_size": 32}),
+        *(("folder", {"channels": channels, "fit": fit}) for channels in (1, 3) for fit in ("crop", "pad", "stretch")),
+        ("intel", {"channels": 3}),
+        *(("aptos", {"channels": 3, "fit": fit}) for fit in ("crop", "pad")),
+    ],
+)
+def test_files_get_the_stored_probabilities(
+    dataset: str,
+    changes: dict[str, Any],
+    write_params: Callable[[dict[str, Any]], Params],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stages import evaluate, prepare
+
+    WRITE[dataset](Path("data/raw") / dataset, monkeypatch)
+    limit = 20 if dataset == "digits" else None
+    params = write_params({"dataset": dataset, "prepare": {"image_size": 16, "limit_per_class": limit, **changes}})
+    prepare.main(params)
+    store_models(params)
+    evaluate.main("functional", params)
+    every = []
+    for seed in params.seeds:
+        run = Run(dataset, "functional", seed)
+        with np.load(run.predictions, allow_pickle=False) as stored:
+            every.append(stored["probabilities"])
+            files = files_of(dataset, stored["ids"].tolist())
+        found = load(run.model).predict(files, batch_size=params.evaluate.batch_size)
+        assert np.array_equal(found.probabilities, every[-1])
+        assert found.paths == files and not found.unreadable
+    assert every[0].std(axis=0).max() > 0.02, "the images must get different probabilities"
+    together = load("models/functional").predict(files, batch_size=params.evaluate.batch_size)
+    assert np.array_equal(together.probabilities, np.mean(every, axis=0, dtype=np.float64).astype(np.float32))
