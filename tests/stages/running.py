@@ -3,7 +3,10 @@
 from typing import Any
 
 from fkt.core.arms import NETWORKS, UNTRAINED, chain
+from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run
+from fkt.data.meta import load_meta
+from fkt.models.checkpoint import data_digest
 from fkt.params import Params
 
 SMALL: dict[str, Any] = {
@@ -30,6 +33,13 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         found[key] = merged(base[key], value) if isinstance(value, dict) else value
     return found
+
+
+def provenance(run: Run, params: Params) -> dict[str, Any]:
+    """The fields of a card that say what a run was trained with: these params, the prepared data, this code."""
+    settings = stage_params(run.network.stage, params.model_dump(by_alias=True, mode="json"))
+    data, code = data_digest(load_meta(run.prepared)), code_digest(run.network.stage)
+    return {"training": {"params": settings}, "data": data, "code": code}
 
 
 def train_one(name: str, seed: int, params: Params) -> None:

@@ -12,18 +12,18 @@ import torch
 
 from fkt.core.arms import PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError
-from fkt.core.pipeline import code_digest, stage_params
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta, load_meta, write_meta
 from fkt.data.store import load_split
 from fkt.models.backbones import build_backbone
-from fkt.models.checkpoint import Card, data_digest, save_model
+from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import PARAMS_FILE, Params, load_params
 from fkt.training.session import Session
 from stages import cam
 from stages.evaluate import main
 from tests.conftest import ROOT
+from tests.stages.running import provenance
 
 CLASSES = ["dark", "middle", "bright"]
 NUM_TRAIN, NUM_TEST = 30, 17
@@ -63,11 +63,8 @@ def save(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) -> 
 
 def card_of(params: Params, mode: str, seed: int, classes: list[str] = CLASSES) -> Card:
     """The card of a model that was trained with these params on the prepared images."""
-    run = Run("digits", mode, seed)
-    settings = stage_params(run.network.stage, params.model_dump(by_alias=True, mode="json"))
-    model, training = params.model.model_dump(), {"params": settings}
-    card = Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], model, training=training)
-    return replace(card, data=data_digest(load_meta(run.prepared)), code=code_digest(run.network.stage))
+    fields = provenance(Run("digits", mode, seed), params)
+    return Card(mode, seed, "digits", classes, 16, 1, [0.5], [0.25], params.model.model_dump(), **fields)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fkt.models.classifier import Classifier
 from fkt.params import Params
 from fkt.raw.datasets import read_raw, source_folder
 from tests import fakes, fakes_torchvision
+from tests.stages.running import provenance
 
 
 def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +53,10 @@ def store_models(params: Params) -> None:
         model = Classifier(build_backbone(params.model, meta.channels), meta.num_classes)
         torch.nn.init.normal_(model.head.weight)
         model(torch.randn(32, meta.channels, meta.image_size, meta.image_size))  # running statistics
-        card = Card(mode="functional", seed=seed, dataset=params.dataset, model=params.model.model_dump(), **shared)
-        save_model(Run(params.dataset, "functional", seed).model, model, card)
+        run = Run(params.dataset, "functional", seed)
+        fields = {**shared, **provenance(run, params)}
+        card = Card(mode="functional", seed=seed, dataset=params.dataset, model=params.model.model_dump(), **fields)
+        save_model(run.model, model, card)
 
 
 def files_of(dataset: str, rows: list[int]) -> list[Path]:
