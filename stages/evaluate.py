@@ -18,6 +18,7 @@ from fkt.core.errors import CheckpointError, reported
 from fkt.core.files import write_json
 from fkt.core.hardware import pick_device, set_threads, setup_torch
 from fkt.core.runs import Run, prepared_path, remove_other_seeds, stage_item, transfer_path, transfer_prepared_path
+from fkt.core.seals import seal
 from fkt.data.meta import Meta
 from fkt.data.store import load_split
 from fkt.evaluation.metrics import scores
@@ -73,6 +74,7 @@ def main(mode: str, params: Params, dataset: str | None = None) -> None:
         shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
         where = f"{mode} on {dataset}" if dataset else mode
         print(f"{where}, seed {run.seed}: {shown}, on {len(test)} images", flush=True)
+    seal(paths[0].parent)
 
 
 def _model(

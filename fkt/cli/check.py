@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from fkt.check import load_checked
+from fkt.cli.deep import check_cache
 from fkt.core.arms import MIN_STEPS, NETWORKS
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.progress import in_words
@@ -22,6 +23,9 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     )
     add_jobs(parser)
     parser.add_argument("--no-estimate", action="store_true", help="only check params.yaml")
+    parser.add_argument(
+        "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,7 +43,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Print one line where params.yaml is right, and the estimate; raise ParamsError with a line for each mistake."""
     params = load_checked()
     print(checked(params), flush=True)
-    if arguments.no_estimate:
+    if arguments.deep:
+        print(check_cache(), flush=True)
+    if arguments.no_estimate or arguments.deep:
         return
     environments = job_environments(arguments.jobs)
     estimate = cached(params, len(environments))

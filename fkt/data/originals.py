@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fkt.data.meta import load_meta
+
 EXAMPLES = 8
 """Training images on the sheet, at most."""
 LONGEST_SIDE = 256
@@ -25,5 +27,6 @@ def load_originals(prepared: Path) -> dict[int, NDArray[np.uint8]]:
     """Return row of images.npy -> original (H, W, 3), for the examples whose original shows more than the row."""
     if not (prepared / FILE).is_file():
         return {}
+    load_meta(prepared, FILE)
     with np.load(prepared / FILE, allow_pickle=False) as stored:
         return {int(row): stored[row] for row in stored.files}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import UserError, reported
 from fkt.core.runs import Run, is_skipped, plan_path, stage_item
+from fkt.core.seals import seal
 
 if TYPE_CHECKING:
     from fkt.params import Params
@@ -43,6 +44,7 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         run = Run(params.dataset, arguments.network, arguments.seed)
         check_plan(run, params)
         main(run, params)
+        seal(run.log)
 
 
 def check_plan(run: Run, params: Params) -> None:
