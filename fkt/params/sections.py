@@ -80,6 +80,11 @@ class Prepare(Section):
     """Seed of the splits. It is independent of the seeds of the runs, so that all runs share their splits."""
     limit_per_class: Count | None
     """Keep at most this many images of a class in each of the source's splits; empty: keep all."""
+    max_pixels: Annotated[int, Field(ge=64, le=10**10)]
+    """Image files with more pixels are not decoded, but treated as on_corrupt says. A decoded pixel needs 3 bytes or
+    more, and several images are decoded at once."""
+    follow_links: bool
+    """Whether symbolic links in the source are followed. The source itself may always be one."""
     on_corrupt: Literal["error", "skip"]
     """For files that cannot be read: stop and name them, or leave them out and name them."""
     on_conflict: Literal["keep", "drop"]
