@@ -10,15 +10,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from fkt.core.text import one_line, shortened
+from fkt.core.text import abbreviated, one_line
 
 
 class UserError(Exception):
-    """A mistake that the user can fix; the message is complete, and has no control characters except line ends."""
+    """A mistake that the user can fix. The message is complete, has no control characters, and no endless line."""
 
     def __init__(self, message: str) -> None:
         """message: one line or several."""
-        super().__init__("\n".join(map(one_line, message.split("\n"))))
+        super().__init__("\n".join(abbreviated(one_line(line), 1000) for line in message.split("\n")))
 
 
 class ParamsError(UserError):
@@ -26,7 +26,7 @@ class ParamsError(UserError):
 
     def __init__(self, message: str) -> None:
         """message: one line or several."""
-        super().__init__("\n".join(map(shortened, message.split("\n"))))
+        super().__init__("\n".join(abbreviated(one_line(line)) for line in message.split("\n")))
 
 
 class DatasetNotFound(UserError):

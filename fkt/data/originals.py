@@ -25,8 +25,8 @@ def examples(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def load_originals(prepared: Path) -> dict[int, NDArray[np.uint8]]:
     """Return row of images.npy -> original (H, W, 3), for the examples whose original shows more than the row."""
+    load_meta(prepared, FILE)
     if not (prepared / FILE).is_file():
         return {}
-    load_meta(prepared, FILE)
     with np.load(prepared / FILE, allow_pickle=False) as stored:
         return {int(row): stored[row] for row in stored.files}

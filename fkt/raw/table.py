@@ -126,7 +126,7 @@ def _rows(table: Path, required: Collection[str]) -> list[Row]:
         except csv.Error as error:
             raise CorruptData(f"{table}, line {reader.line_num}: {error}; correct the line") from error
         return rows
-    first = one_line(text.split("\n", 1)[0].strip())
+    first = one_line(text.split("\n", 1)[0].strip()[:100])
     raise CorruptData(f"{table}: the first line must name the columns {' and '.join(required)}, but it is '{first}'")
 
 

@@ -232,7 +232,7 @@ def _read_picture(path: Path) -> str | None:
 
 
 def _read_npz(path: Path, stage: str) -> dict[str, NDArray[Any]]:
-    with _readable(path, stage), np.load(path, allow_pickle=False) as stored:
+    with _readable(path, stage), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         return dict(stored)
 
 
