@@ -16,7 +16,7 @@ SEAL = "checksums.json"
 SMALL = 2**24
 """Bytes of a file up to which its content is read at every check."""
 VALID_SECONDS = 3600
-"""For so long, a larger file whose size and time have not changed counts as checked. It is then read once a run."""
+"""For so long, a larger file whose size and time have not changed counts as checked."""
 
 
 def seal(folder: Path) -> None:
