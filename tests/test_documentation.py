@@ -157,6 +157,9 @@ def finished(project_factory: Callable[[], Project]) -> Path:
     (root / "list.csv").write_text("path\nphotos/cat.png\n")
     (root / ".venv/bin").mkdir(parents=True)
     (root / ".venv/bin/activate").touch()
+    own = root / "fkt/propose/preset.yaml.j2"
+    own.write_text(re.sub(r"passes: \{\{.*?\}\}", "passes: 3", own.read_text()).replace("[0, 1, 2, 3, 4]", "[0]"))
+    fakes.write_folder(root / "birds", parts=25)
     project.python("fkt", "preset", "digits")
     project.commit("smaller")
     project.python("fkt", "repro")  # not committed: the pages do this

@@ -39,12 +39,14 @@ MAY_IMPORT = {
     "evaluation": BASE | {"data", "models", "raw"},
     "report": BASE | {"data", "raw"},
     "check": BASE | {"raw"},
+    "propose": BASE | {"data", "raw"},
     "sweeps": BASE | {"check"},
     "jobs": BASE,
     "estimate": BASE | {"data", "views", "models", "training", "evaluation", "raw", "build"},
     "tuning": BASE | {"check", "sweeps"},
     "publish": BASE | {"data", "evaluation", "models", "raw", "report"},
-    "cli": BASE | {"check", "estimate", "evaluation", "jobs", "publish", "raw", "report", "sweeps", "tuning"},
+    "cli": BASE
+    | {"check", "estimate", "evaluation", "jobs", "propose", "publish", "raw", "report", "sweeps", "tuning"},
 }
 """The one direction: stages, cli -> report, evaluation, training -> ssl -> models, views -> data -> params -> core."""
 

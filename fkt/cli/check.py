@@ -21,12 +21,17 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     parser = commands.add_parser(
         "check", help="check params.yaml, and say how long the comparison takes here", description=__doc__
     )
-    add_jobs(parser)
-    parser.add_argument("--no-estimate", action="store_true", help="only check params.yaml")
+    add_options(parser)
     parser.add_argument(
         "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_all)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the estimate."""
+    add_jobs(parser)
+    parser.add_argument("--no-estimate", action="store_true", help="do not measure how long the comparison takes")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +44,19 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run_all(arguments: argparse.Namespace) -> None:
+    """Check params.yaml and the cache with --deep; otherwise see run."""
+    if arguments.deep:
+        print(f"{checked(load_checked())}\n{check_cache()}")
+    else:
+        run(arguments)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Print one line where params.yaml is right, and the estimate; raise ParamsError with a line for each mistake."""
     params = load_checked()
     print(checked(params), flush=True)
-    if arguments.deep:
-        print(check_cache(), flush=True)
-    if arguments.no_estimate or arguments.deep:
+    if arguments.no_estimate:
         return
     environments = job_environments(arguments.jobs)
     estimate = cached(params, len(environments))

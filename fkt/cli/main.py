@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from fkt import __version__
-from fkt.cli import check, export, gather, power, predict, preset, repro, status, sweep, tune
+from fkt.cli import check, export, gather, new, power, predict, preset, repro, status, sweep, tune
 from fkt.core.errors import reported
 
 DESCRIPTION = """\
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fkt {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (repro, status, check, preset, tune, sweep, gather, power, predict, export):
+    for module in (new, repro, status, check, preset, tune, sweep, gather, power, predict, export):
         module.add_parser(commands)
     return parser
 

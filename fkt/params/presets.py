@@ -15,6 +15,8 @@ from fkt.params import PARAMS_FILE, Params, parse_params
 from fkt.params.reader import parse_yaml, read_yaml
 
 PRESETS = Path("presets")
+AT_MOST = "at_most"
+"""Section of a preset whose numbers are bounds: a value that is larger, or empty, becomes the bound."""
 BASE = "base"
 """The default params.yaml with all of its comments; not a preset itself."""
 
@@ -57,7 +59,9 @@ def laid(names: list[str]) -> str:
         values: Any = read_yaml(path) or {}
         if at and "dataset" in values:
             raise ParamsError(f"the preset '{name}' sets the dataset; name it first, and only one such preset")
+        bounds = values.pop(AT_MOST, {})
         _lay(content, values, YAML().load(path.read_text(encoding="utf-8")), str(path))
+        _lay(content, _bounded(content, bounds), bounds, str(path))
     stream = io.StringIO()
     YAML().dump(content, stream)
     return stream.getvalue()
@@ -105,6 +109,18 @@ def _lay(section: Any, values: dict[str, Any], commented: Any, source: str, pref
             section[key] = value
             if isinstance(value, list) and key in commented.ca.items:  # the default's comment is about its own list
                 section.ca.items[key] = commented.ca.items[key]
+
+
+def _bounded(section: Any, bounds: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - of ruamel.yaml
+    """Return the values of a section that the bounds of a preset give."""
+    found: dict[str, Any] = {}
+    for key, bound in bounds.items():
+        value = section.get(key)
+        if isinstance(bound, dict) and isinstance(value, dict):
+            found[key] = _bounded(value, bound)
+        else:
+            found[key] = bound if not isinstance(value, int | float) else min(value, bound)
+    return found
 
 
 def shown(value: object) -> str:

@@ -230,8 +230,8 @@ def _read_classes(
     read = [path for several in parts.values() for top in several for path in (top, *visible_folders(top))]
     if linked := [str(path) for path in read if path.is_symlink() and path != root and not _FOLLOW.get()]:
         raise CorruptData(
-            f"folders of classes that are links: {', '.join(linked[:5])}; set prepare.follow_links: true to follow all "
-            "links, or put the folders themselves there"
+            f"folders of classes that are links: {', '.join(linked[:5])}; set prepare.follow_links: true, or "
+            "'fkt new --follow-links', to follow all links; or put the folders themselves there"
         )
     if odd := [one_line(name) for name in (*train, *(only or {}).values()) if one_line(name) != name]:
         raise CorruptData(

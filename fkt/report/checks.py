@@ -27,7 +27,8 @@ COLLAPSED = 0.2
 """Smallest ratio of the features' last standard deviation to their largest one. Healthy runs end near the largest."""
 DEVIATIONS = 5.0
 """Robust standard deviations below the median of the other seeds, at which a seed is an outlier. A normal distribution
-has one such value in three million."""
+has one such value in three million. The deviation is at least the binomial one of this number of test images: few
+seeds can have equal scores by chance."""
 LOSSES = {"ce": "cross-entropy", "ssl": "SSL loss", "pseudo": "cross-entropy on the clusters"}
 """Columns of the learning curve. Not the total: it also falls when the weights of its parts fall."""
 
@@ -125,12 +126,14 @@ def _near_chance(seeds: Sequence[int], labels: Labels, predicted: Labels, majori
     found = []
     for position, seed in enumerate(seeds[: len(seeds) if len(seeds) > 2 else 0]):
         others = np.delete(accuracy, position)
-        deviation = 1.4826 * np.median(np.abs(others - np.median(others)))  # that of a normal distribution
+        median = np.median(others)
+        spread = 1.4826 * np.median(np.abs(others - median))  # the standard deviation of a normal distribution
+        deviation = max(spread, math.sqrt(median * (1 - median) / len(labels)))
         alone = chance_p(labels, predicted[position : position + 1], majority)
-        if accuracy[position] < np.median(others) - DEVIATIONS * deviation and alone >= LEVEL:
+        if accuracy[position] < median - DEVIATIONS * deviation and alone >= LEVEL:
             found.append(
                 f"seed {seed} failed alone: its test accuracy is {100 * accuracy[position]:.1f} %, the median of the "
-                f"other seeds {100 * np.median(others):.1f} %, and predicting the most frequent class gives {baseline}"
+                f"other seeds {100 * median:.1f} %, and predicting the most frequent class gives {baseline}"
             )
     return found
 

@@ -1,8 +1,10 @@
 """What was compared, as titles and sentences for report.md and the page. Code is in backquotes."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from fkt.core.files import one_line
 from fkt.params import Params, tuned_trials
 from fkt.params.sections import Labels
 
@@ -15,11 +17,18 @@ _CURVES = {
 
 def title(params: Params) -> str:
     """Return one line that names the experiment."""
-    words = [params.dataset, label_budget(params.labels)]
+    words = [dataset_name(params), label_budget(params.labels)]
     if "functional" in params.arms:
         balance = "" if params.joint.balance == "fixed" else f" ({params.joint.balance})"
         words.append(f"lambda {params.ssl_weight:g}{balance}")
     return ", ".join(words)
+
+
+def dataset_name(params: Params) -> str:
+    """Return the name of the dataset; for one's own images that of their folder."""
+    source = params.prepare.source
+    own = Path(source).name if params.dataset == "folder" and source is not None else ""
+    return one_line(own) or params.dataset
 
 
 def label_budget(labels: Labels) -> str:

@@ -21,7 +21,7 @@ def test_help_lists_every_command_with_a_sentence(capsys: pytest.CaptureFixture[
         main(["--help"])
     printed = capsys.readouterr().out
     assert stopped.value.code == 0
-    for command in ("repro", "check", "preset", "sweep", "gather", "power", "predict", "export"):
+    for command in ("new", "repro", "check", "preset", "sweep", "gather", "power", "predict", "export"):
         (line,) = [line.split() for line in printed.splitlines() if line.split()[:1] == [command]]
         assert len(line) > 4, command
 

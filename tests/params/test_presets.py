@@ -19,7 +19,7 @@ from fkt.views.pipeline import build_pipeline
 from tests.conftest import ROOT
 
 DATASETS = ["aptos", "cifar10", "digits", "fashion_mnist", "folder", "intel", "mnist"]
-OVERLAYS = ["laptop", "paper", "smoke"]
+OVERLAYS = ["laptop", "paper", "px224", "smoke"]
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 
@@ -96,6 +96,21 @@ def test_overlays_change_their_keys_and_the_last_one_wins(params: Path) -> None:
     assert (smoke.joint.epochs, smoke.joint.batch_size, smoke.joint.learning_rate) == (None, 32, 0.025)
 
 
+def test_the_bounds_of_an_overlay_lower_larger_values_alone(params: Path) -> None:
+    found = {}
+    for dataset in DATASETS:
+        apply_presets([dataset, "laptop"], check_names)
+        laid_params = load_params(params)
+        found[dataset] = laid_params.prepare.image_size, laid_params.prepare.limit_per_class, laid_params.budget.passes
+    assert found == {
+        "aptos": (64, 300, 20), "cifar10": (32, 300, 20), "digits": (12, 300, 20), "folder": (64, 300, 20),
+        "intel": (64, 300, 20), "fashion_mnist": (28, 300, 20), "mnist": (28, 300, 20),
+    }  # fmt: skip
+    Path("presets/few.yaml").write_text("# few\nprepare: {limit_per_class: 50}\nbudget: {passes: 4.5}\n")
+    apply_presets(["aptos", "few", "laptop"], check_names)
+    assert (load_params(params).prepare.limit_per_class, load_params(params).budget.passes) == (50, 4.5)
+
+
 def test_a_value_keeps_its_comment_and_a_list_gets_the_comment_of_the_preset() -> None:
     Path("presets/base.yaml").write_text(
         "# top\n\na: 1        # of a\nb:\n  c:        # of c\n  # between\n  d:       # of d\n  - 1\n  - 2\n  f: 0\n\n"
@@ -139,6 +154,11 @@ def test_the_command_prints_what_changes_key_by_key(params: Path, capsys: pytest
         (["bad"], "labels: 5\n", "params.yaml has no key 'labels'"),
         (["bad"], "lambda: {x: 5}\n", "params.yaml has no key 'lambda'"),
         (["bad"], "model:\n  width: 4\n", "params.yaml with bad: model.width: 4 is out of range; give at least 16"),
+        (
+            ["bad"],
+            "at_most: {prepare: {image_sizes: 8}}\n",
+            "no key 'prepare.image_sizes'; did you mean",
+        ),
         (["bad"], "lambda: 1\nlambda: 2\n", "bad.yaml: the key 'lambda' "),
         (["bad"], "dataset: cifar\n", "dataset: unknown dataset 'cifar'; choose from: .*did you mean 'cifar10'"),
         (["laptop", "bad"], "dataset: cifar10\n", "'bad' sets the dataset; name it first, and only one such preset"),

@@ -129,6 +129,7 @@ def test_a_seed_at_chance_far_below_the_others_failed_alone() -> None:
         "most frequent class gives 25.0 %"
     ]
     assert found(accuracies=(0.8, 0.78, 0.5)) == [], "far below, but it learned something"
+    assert found(accuracies=(0.36, 0.36, 0.28)) == [], "200 test images do not tell these apart"
 
 
 def test_predictions_without_a_relation_to_the_labels_are_at_chance_and_others_are_not() -> None:

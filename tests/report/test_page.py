@@ -14,6 +14,7 @@ from fkt.core.arms import ARMS
 from fkt.core.runs import Run
 from fkt.params import Labels, Params
 from fkt.report.arms import Results
+from fkt.report.conditions import title
 from fkt.report.page import escape, render, shared_content
 from fkt.report.statistics import Comparison, Level, Spread, needed_images, needed_seeds
 from fkt.report.tables import markdown_table, p_value, percent
@@ -158,6 +159,11 @@ def test_any_arm_alone_with_one_seed_is_reported(arm: str, tmp_path: Path, monke
     assert "\u00b1 0" not in page
     assert "only one arm" in page and ("**Teacher**" in page) == (arm == "distilled")
     assert ("lambda" in page.lower()) == ("joint run" in page.lower()) == (arm == "functional")
+
+
+def test_own_images_are_named_by_their_folder(all_params: Params) -> None:
+    own = all_params.prepare.model_copy(update={"source": "../photos/birds"})
+    assert title(all_params.model_copy(update={"dataset": "folder", "prepare": own})).startswith("birds, 5 labels")
 
 
 def test_every_balance_has_its_sentence(page_of, all_params: Params) -> None:

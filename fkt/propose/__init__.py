@@ -1,0 +1,1 @@
+"""Settings for someone's own images, each with its reason."""
