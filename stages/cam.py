@@ -8,7 +8,7 @@ import argparse
 from fkt.core.arms import MODES
 from fkt.core.errors import enough_memory, reported
 from fkt.core.hardware import set_threads, setup_torch
-from fkt.core.runs import Run, maps_path, remove_other_seeds
+from fkt.core.runs import Run, maps_path, remove_other_seeds, stage_item
 from fkt.data.store import load_split
 from fkt.evaluation.maps import BATCH_SIZE, choose_candidates, compute_maps, save_maps
 from fkt.models.checkpoint import check_card, load_model
@@ -34,8 +34,10 @@ def main(mode: str, params: Params) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=MODES)
+    parser.add_argument("mode", choices=MODES, nargs="?", default=stage_item())
     arguments = parser.parse_args()
+    if arguments.mode is None:
+        parser.error("give a mode")
     with reported():
         chosen = load_params()
         with enough_memory("cam", f"cam.candidates (now {chosen.cam.candidates})"):

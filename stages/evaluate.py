@@ -17,7 +17,8 @@ from fkt.core.arms import MODES, PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError, enough_memory, reported
 from fkt.core.files import write_json
 from fkt.core.hardware import pick_device, set_threads, setup_torch
-from fkt.core.runs import Run, prepared_path, remove_other_seeds, transfer_path, transfer_prepared_path
+from fkt.core.runs import Run, prepared_path, remove_other_seeds, stage_item, transfer_path, transfer_prepared_path
+from fkt.core.seals import seal
 from fkt.data.meta import Meta
 from fkt.data.store import load_split
 from fkt.evaluation.metrics import scores
@@ -73,6 +74,7 @@ def main(mode: str, params: Params, dataset: str | None = None) -> None:
         shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
         where = f"{mode} on {dataset}" if dataset else mode
         print(f"{where}, seed {run.seed}: {shown}, on {len(test)} images", flush=True)
+    seal(paths[0].parent)
 
 
 def _model(
@@ -94,11 +96,13 @@ def _model(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("mode", choices=[*MODES, UNTRAINED, "transfer"])
+    parser.add_argument("mode", choices=[*MODES, UNTRAINED, "transfer"], nargs="?", default=stage_item())
     parser.add_argument("dataset", nargs="?")
     arguments = parser.parse_args()
-    if (arguments.mode == "transfer") != (arguments.dataset is not None):
-        parser.error("give a dataset after 'transfer', and only there")
+    if arguments.mode == "transfer" and arguments.dataset is None:
+        arguments.dataset = stage_item()
+    if arguments.mode is None or (arguments.mode == "transfer") != (arguments.dataset is not None):
+        parser.error("give a mode, and a dataset after 'transfer', and only there")
     with reported():
         chosen = load_params()
         with enough_memory("evaluate", f"evaluate.batch_size (now {chosen.evaluate.batch_size})"):

@@ -1,13 +1,14 @@
 """Stage prepare: raw data become uint8 arrays with train, val and test splits.
 
-Usage: python -m stages.prepare [DATASET]; default: ``dataset`` in params.yaml.
+Usage: python -m stages.prepare [DATASET]; default: the item of the DVC stage, or ``dataset`` in params.yaml.
 """
 
 import sys
 
+from fkt.check import load_checked
 from fkt.core.errors import reported
-from fkt.core.runs import prepared_path, transfer_prepared_path
-from fkt.params import Params, load_params
+from fkt.core.runs import prepared_path, stage_item, transfer_prepared_path
+from fkt.params import Params
 from fkt.raw.notes import class_table, printed_notes, split_rows
 from fkt.raw.prepare import prepare
 
@@ -35,4 +36,4 @@ def main(params: Params, dataset: str | None = None) -> None:
 
 if __name__ == "__main__":
     with reported():
-        main(load_params(), *sys.argv[1:2])
+        main(load_checked(), sys.argv[1] if sys.argv[1:] else stage_item())

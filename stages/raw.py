@@ -1,13 +1,15 @@
 """Stage raw: list the raw files, so that ``prepare`` runs again when they have changed.
 
 DVC runs this stage every time, and prepare depends on what it writes. Usage: python -m stages.raw [DATASET]; default:
-``dataset`` in params.yaml.
+the item of the DVC stage, or ``dataset`` in params.yaml.
 """
 
 import sys
 
+from fkt.check import load_checked
 from fkt.core.errors import reported
-from fkt.params import Params, load_params
+from fkt.core.runs import stage_item
+from fkt.params import Params
 from fkt.raw.listing import update
 
 
@@ -18,4 +20,4 @@ def main(params: Params, dataset: str | None = None) -> None:
 
 if __name__ == "__main__":
     with reported():
-        main(load_params(), *sys.argv[1:2])
+        main(load_checked(), sys.argv[1] if sys.argv[1:] else stage_item())

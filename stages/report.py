@@ -14,7 +14,7 @@ from fkt.report.arms import read_results
 from fkt.report.checks import arm_failures
 from fkt.report.chosen import model_in_use
 from fkt.report.maps_figure import draw_maps
-from fkt.report.predictions import prediction_rows
+from fkt.report.predictions import csv_text, prediction_rows
 from fkt.report.summary import (
     class_rows,
     compare_arms,
@@ -51,7 +51,7 @@ def main(params: Params) -> None:
     tables["per_class"] = class_rows(arms, classes, params.report.confidence)
     tables["predictions"] = prediction_rows(arms, classes, results.names)
     for name, table in tables.items():
-        write_text(METRICS / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_text(METRICS / f"{name}.csv", csv_text(table))
     write_text(PAGE, html.render(params, results, others, signs, shared, tables))
     draw_maps(results.maps, classes, params.cam.images, shared["title"], FIGURES / "maps.png", seed=params.seeds[0])
     print(f"\n{shown(text)}\n\nThe whole report: open {PAGE} in a browser")

@@ -53,12 +53,16 @@ def test_a_training_stage_follows_from_its_row_in_the_table_of_networks(stage: s
     def templated(path: object) -> str:
         return str(path).replace("s7", "s${item.seed}")
 
-    assert block["cmd"] == f"python -m stages.{network.section} {network.name} ${{item.seed}}"
+    assert block["cmd"] == f"python -m stages.{network.section} {network.name}"
     assert block["matrix"] == {"seed": "${seeds}"}
     assert listed(block["outs"]) == {templated(run.model), templated(run.log)}
     starts = {templated(part.model) for part in run.parts[-2:-1]}
     assert listed(block["deps"]) == {str(plan_path(network.name)), str(run.prepared)} | starts
     assert network.section in parameters(block) and "params" not in block, "the plan has the parameters"
+
+
+def test_no_value_of_params_reaches_a_shell() -> None:
+    assert not [stage["cmd"] for stage in STAGES.values() if "${" in stage["cmd"]]
 
 
 def test_only_training_stages_have_a_meta() -> None:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from fkt.check import load_checked
+from fkt.cli.deep import check_cache
 from fkt.core.arms import MIN_STEPS, NETWORKS
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.progress import in_words
@@ -21,7 +22,10 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         "check", help="check params.yaml, and say how long the comparison takes here", description=__doc__
     )
     add_options(parser)
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
+    )
+    parser.set_defaults(run=run_all)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +42,14 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stages at once; by default one for each GPU, without a GPU one for each core, at most 4",
     )
+
+
+def run_all(arguments: argparse.Namespace) -> None:
+    """Check params.yaml and the cache with --deep; otherwise see run."""
+    if arguments.deep:
+        print(f"{checked(load_checked())}\n{check_cache()}")
+    else:
+        run(arguments)
 
 
 def run(arguments: argparse.Namespace) -> None:

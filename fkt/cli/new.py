@@ -31,6 +31,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         help="what must not be in both training and test images, such as a patient: parent-folder, a column of the "
         "table, or a regular expression with one group, which is searched in each path",
     )
+    parser.add_argument("--follow-links", action="store_true", help="follow the symbolic links in FOLDER")
     parser.add_argument("--force", action="store_true", help="replace a preset that this command has written before")
     check.add_options(parser)
     parser.set_defaults(run=run)
@@ -83,6 +84,7 @@ def _prepare(arguments: argparse.Namespace) -> Prepare:
     table = None if arguments.csv is None else _text(arguments.csv)
     rule = "parent_folder" if arguments.groups in ("parent-folder", "parent_folder") else None
     section = base["prepare"] | {"source": _text(arguments.folder), "table": table, "groups": rule}
+    section["follow_links"] = arguments.follow_links
     raw = read_source("folder", parse_section(Prepare, section, "fkt new"))
     section["val_as_test"] = "val" in raw.parts and "test" not in raw.parts
     if arguments.groups is not None and rule is None:

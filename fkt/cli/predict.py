@@ -95,9 +95,7 @@ def as_text(found: "Predictions", form: str) -> str:
             for path, name, row in zip(found.paths, found.predicted, found.probabilities.tolist(), strict=True)
         ]
         return json.dumps(rows, indent=1) + "\n"
-    from fkt.report.predictions import spreadsheet_text
+    from fkt.report.predictions import csv_text, spreadsheet_text
 
     table["path"] = [spreadsheet_text(path, "./") for path in table["path"]]
-    table["predicted"] = [spreadsheet_text(name, "'") for name in table["predicted"]]
-    text: str = table.rename(columns=one_line).to_csv(index=False, lineterminator="\n")
-    return text
+    return csv_text(table)

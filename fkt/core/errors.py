@@ -13,14 +13,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from fkt.core.lock import stage_lock
+from fkt.core.text import abbreviated, one_line
 
 
 class UserError(Exception):
-    """A mistake that the user can fix; the message is complete."""
+    """A mistake that the user can fix. The message is complete, has no control characters, and no endless line."""
+
+    def __init__(self, message: str) -> None:
+        """message: one line or several."""
+        super().__init__("\n".join(abbreviated(one_line(line), 1000) for line in message.split("\n")))
 
 
 class ParamsError(UserError):
-    """params.yaml does not describe a valid experiment."""
+    """params.yaml does not describe a valid experiment. Each line of the message is short."""
+
+    def __init__(self, message: str) -> None:
+        """message: one line or several."""
+        super().__init__("\n".join(abbreviated(one_line(line)) for line in message.split("\n")))
 
 
 class DatasetNotFound(UserError):
@@ -48,7 +57,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is not in a table."""
     choices = sorted(known)
-    return f"unknown {what} '{name}'; choose from: {', '.join(choices)}{did_you_mean(name, choices)}"
+    return f"unknown {what} '{one_line(name)}'; choose from: {', '.join(choices)}{did_you_mean(name, choices)}"
 
 
 def plural(count: int, one: str, many: str = "") -> str:

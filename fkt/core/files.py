@@ -4,12 +4,12 @@ import errno
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fkt.core.errors import UserError
+from fkt.core.text import one_line as one_line
 
 NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """Reasons why a write fails that are no mistake in this code."""
@@ -56,9 +56,3 @@ def file_digest(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def one_line(name: str) -> str:
-    r"""Return a file name on one line: control characters become ``\n``, bytes that are not UTF-8 ``\udcff``."""
-    odd = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-    return re.sub(odd, lambda found: found[0].encode("unicode_escape").decode("ascii"), name)

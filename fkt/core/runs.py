@@ -25,6 +25,15 @@ SKIP = "skip\n"
 """Content of the plan for a network that is not trained."""
 
 
+def stage_item() -> str | None:
+    """Return the item of the DVC stage that runs this process: the seed, mode or dataset after ``@`` in its name.
+
+    dvc.yaml does not write it into the command, which a shell would run.
+    """
+    _, at, item = os.environ.get("DVC_STAGE", "").rpartition("@")
+    return item if at else None
+
+
 def prepared_path(dataset: str) -> Path:
     """Folder of the prepared arrays of a dataset."""
     return Path("data") / dataset

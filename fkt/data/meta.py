@@ -1,5 +1,6 @@
 """The facts about a prepared dataset: meta.json, and the names of its images. This module does not import torch."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Literal
 
 from fkt.core.errors import CorruptData
 from fkt.core.files import write_json
+from fkt.core.seals import check_files, restored_by
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -40,22 +42,35 @@ class Meta:
         return len(self.classes)
 
 
-def load_meta(prepared: Path) -> Meta:
-    """Read meta.json of a prepared folder. Raise CorruptData if it is missing, cut short or of another version."""
+def load_meta(prepared: Path, *names: str) -> Meta:
+    """Read meta.json of a prepared folder, and compare the files ``names`` with its checksums.
+
+    Raise CorruptData if one of them, or meta.json, is missing or damaged.
+    """
     path = prepared / "meta.json"
     if not path.is_file():
         raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
     try:
-        return Meta(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:  # not JSON, or other fields
-        raise CorruptData(
-            f"{path} was cut short or written by another version ({error}); run 'dvc repro prepare'"
-        ) from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("digest", None) not in (None, _digest(content)):
+            raise ValueError("its content does not fit its checksum")
+        meta = Meta(**content)
+    except (AttributeError, ValueError, TypeError) as error:  # not JSON, or other fields
+        remedy = restored_by(path, "prepare")
+        raise CorruptData(f"{path} is damaged or was written by another version ({error}); {remedy}") from error
+    listed = {name: meta.checksums[name] for name in names if name in meta.checksums}
+    check_files(prepared, listed, restored_by(prepared, "prepare"))
+    return meta
 
 
 def write_meta(prepared: Path, meta: Meta) -> None:
-    """Write meta.json of a prepared folder."""
-    write_json(prepared / "meta.json", asdict(meta))
+    """Write meta.json of a prepared folder, with a checksum of its own content."""
+    content = asdict(meta)
+    write_json(prepared / "meta.json", content | {"digest": _digest(content)})
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_names(prepared: Path) -> list[str]:
@@ -65,8 +80,9 @@ def load_names(prepared: Path) -> list[str]:
     arrays (``test 17``, from 0). Raise CorruptData if names.json is missing or cut short.
     """
     path = prepared / "names.json"
+    load_meta(prepared, path.name)
     try:
         names: list[str] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CorruptData(f"{path} cannot be read ({error}); run 'dvc repro prepare'") from error
+        raise CorruptData(f"{path} cannot be read ({error}); {restored_by(path, 'prepare')}") from error
     return names

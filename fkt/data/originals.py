@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fkt.data.meta import load_meta
+
 EXAMPLES = 8
 """Training images on the sheet, at most."""
 LONGEST_SIDE = 256
@@ -23,6 +25,7 @@ def examples(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def load_originals(prepared: Path) -> dict[int, NDArray[np.uint8]]:
     """Return row of images.npy -> original (H, W, 3), for the examples whose original shows more than the row."""
+    load_meta(prepared, FILE)
     if not (prepared / FILE).is_file():
         return {}
     with np.load(prepared / FILE, allow_pickle=False) as stored:

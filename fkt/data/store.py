@@ -56,8 +56,11 @@ class Split:
 
 
 def load_split(prepared: Path, name: SplitName, device: torch.device | str = "cpu") -> Split:
-    """Open one split of a prepared folder. The images of the other splits are not read."""
-    meta = load_meta(prepared)
+    """Open one split of a prepared folder, whose files are compared with their checksums.
+
+    The images of the other splits are not used. Raises CorruptData for a missing or damaged file.
+    """
+    meta = load_meta(prepared, f"{name}.npy", "labels.npy", "images.npy")
     ids = np.load(prepared / f"{name}.npy", allow_pickle=False)
     labels = np.load(prepared / "labels.npy", allow_pickle=False)[ids]
     mapped = np.load(prepared / "images.npy", mmap_mode="r", allow_pickle=False)

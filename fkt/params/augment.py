@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from fkt.core.errors import did_you_mean, unknown_name
-from fkt.params.base import NonNegative, Probability, Section
+from fkt.core.text import one_line
+from fkt.params.base import Probability, Section
 
 _Pair = Field(min_length=2, max_length=2)
-Range = Annotated[list[float], _Pair]
-PositiveRange = Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], _Pair]
+Angles = Annotated[list[Annotated[float, Field(ge=-360, le=360)]], _Pair]
+PositiveRange = Annotated[list[Annotated[float, Field(gt=0, le=100)]], _Pair]
+Factor = Annotated[float, Field(ge=0, le=100)]
 ShareRange = Annotated[list[Annotated[float, Field(gt=0, le=1)]], _Pair]
 UnitRange = Annotated[list[Annotated[float, Field(ge=0, le=1)]], _Pair]
 
@@ -74,7 +76,7 @@ class Affine(Transform):
     """Rotation, zoom, shift and shear about the center; pixels from outside the image are black."""
 
     name: Literal["Affine"]
-    rotate: Range
+    rotate: Angles
     """Degrees, counter-clockwise."""
     scale: PositiveRange
     """1 keeps the size."""
@@ -89,11 +91,11 @@ class ColorJitter(Transform):
     channel have neither saturation nor hue."""
 
     name: Literal["ColorJitter"]
-    brightness: NonNegative
+    brightness: Factor
     """0.4: a factor from 0.6 to 1.4. contrast and saturation mean the same."""
-    contrast: NonNegative
+    contrast: Factor
     """Factor of the distance from the mean of the image."""
-    saturation: NonNegative
+    saturation: Factor
     """Factor of the distance from gray."""
     hue: Annotated[float, Field(ge=0, le=0.5)]
     """0.1: a shift by up to a tenth of the color circle, in both directions."""
@@ -160,6 +162,9 @@ AnyTransform = Annotated[
 ]
 
 
+PIPELINES = ("views", "labelled")
+
+
 class Augment(Section):
     """The view pipelines, the same in every arm."""
 
@@ -194,14 +199,17 @@ class Augment(Section):
 
     @model_validator(mode="after")
     def _engine_has_them(self) -> Self:
-        foreign = [step for step in (*self.views, *self.labelled) if isinstance(step, Foreign)]
-        for step in foreign:
+        steps = [(f"{key}[{place}]", step) for key in PIPELINES for place, step in enumerate(getattr(self, key))]
+        for where, step in steps:
+            if not isinstance(step, Foreign):
+                continue
             if self.engine == "batched":
-                raise ValueError(
-                    "engine: batched has a part of albumentations' transforms, engine: albumentations has all; "
-                    f"{unknown_name('transform of engine: batched', step.name, BATCHED)}"
-                )
-            build_foreign(step)
+                unknown = unknown_name("transform of engine: batched", step.name, BATCHED)
+                raise ValueError(f"{where}: {unknown} (engine: albumentations has all transforms of that library)")
+            try:
+                build_foreign(step)
+            except ValueError as error:
+                raise ValueError(f"{where}: {one_line(str(error))}") from error
         return self
 
 
@@ -226,5 +234,5 @@ def build_foreign(step: Foreign) -> Any:  # noqa: ANN401 - albumentations is imp
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return transform(**step.arguments())
-    except (ValueError, TypeError, UserWarning) as error:
+    except Exception as error:  # whatever the library raises for a wrong argument
         raise ValueError(f"albumentations refuses {step.name}: {' '.join(str(error).split())}") from error

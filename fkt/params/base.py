@@ -1,8 +1,10 @@
 """The base of every params model: frozen, strict, and closed to unknown keys."""
 
+import os
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,15 +15,21 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from fkt.core.text import one_line
+
 AUTO = "auto"
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 10**6
+"""Upper bound of numbers that have no bound of their own. Beyond it are slips of the hand, and overflows."""
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 """In (0, 1)."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """In [0, 1]."""
-Count = Annotated[int, Field(ge=1)]
-Size = Annotated[int, Field(ge=2)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Size = Annotated[int, Field(ge=2, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 T = TypeVar("T")
 FalseNegatives = Literal["keep", "eliminate"]
 """Whether images known to be of the anchor's class stay among its negatives."""
@@ -41,6 +49,18 @@ def _number_or_auto(value: object, number: ValidatorFunctionWrapHandler) -> obje
 
 OrAuto = Annotated[T, WrapValidator(_number_or_auto), PlainSerializer(lambda value: value)]
 """A number, or ``auto``, which resolve (fkt/params/sizes.py) replaces before a method reads the number."""
+
+
+def _path(name: str) -> str:
+    if not name.strip():
+        raise ValueError("is blank; write a path, or leave the key without a value")
+    if one_line(name) != name or any(len(os.fsencode(part)) > 255 for part in name.split("/")) or len(name) > 4000:
+        raise ValueError("is no path: it has control characters, or a name in it is too long; correct it")
+    return name
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+"""A path, as text."""
 
 
 class Section(BaseModel):

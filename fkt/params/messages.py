@@ -1,5 +1,7 @@
 """The message for a wrong value of params.yaml, in one line: the key, the value, the remedy."""
 
+import reprlib
+
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
@@ -33,6 +35,9 @@ _WANTED = {
     "string_type": "text, in quotes",
     "bool_type": "true or false",
 }
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxlist, _SHOWN.maxdict = 2, 10, 4
+_SHOWN.maxstring = _SHOWN.maxlong = _SHOWN.maxother = 100
 
 
 def describe(detail: ErrorDetails, model: type[BaseModel] = Params, within: tuple[str, ...] = ()) -> str:
@@ -49,20 +54,22 @@ def describe(detail: ErrorDetails, model: type[BaseModel] = Params, within: tupl
             misspelled = did_you_mean(str(location[-1]), _unknown_sections(location[:-1], value, model))
             return f"{key}: missing; add it (the file in git has every key){misspelled}"
         case "literal_error":
-            return f"{key}: unknown value {value!r}{_choices(str(context['expected']), value)}"
+            return f"{key}: unknown value {_SHOWN.repr(value)}{_choices(str(context['expected']), value)}"
         case "finite_number":
-            return f"{key}: {value} is not finite; give a number"
+            return f"{key}: {_SHOWN.repr(value)} is not finite; give a number"
         case "too_short" | "too_long":
-            return f"{key}: {value!r} is not a range; give two numbers, the smaller one first"
+            return f"{key}: {_SHOWN.repr(value)} is not a range; give two numbers, the smaller one first"
         case "value_error":
-            shown = "" if isinstance(value, dict) else f"{value!r}: "
+            shown = "" if isinstance(value, dict) else f"{_SHOWN.repr(value)}: "
             return f"{key}: {shown}{context['error']}"
         case _ if kind in _BOUNDS:
-            return f"{key}: {value} is out of range; give {_BOUNDS[kind]} {next(iter(context.values()))}"
+            return f"{key}: {_SHOWN.repr(value)} is out of range; give {_BOUNDS[kind]} {next(iter(context.values()))}"
         case _ if kind in _WANTED:
-            found = "empty" if value is None else f"{value!r} is {_KINDS.get(type(value), type(value).__name__)}"
+            found = (
+                "empty" if value is None else f"{_SHOWN.repr(value)} is {_KINDS.get(type(value), type(value).__name__)}"
+            )
             return f"{key}: {found}{_as_number(value, kind) or f'; give {_WANTED[kind]}'}"
-    return f"{key}: {value!r}: {detail['msg'].lower()}"
+    return f"{key}: {_SHOWN.repr(value)}: {detail['msg'].lower()}"
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

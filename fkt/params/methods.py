@@ -8,10 +8,20 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fkt.params.base import Count, FalseNegatives, NonNegative, OrAuto, Positive, Probability, Section, Size
+from fkt.params.base import (
+    Count,
+    FalseNegatives,
+    Natural,
+    NonNegative,
+    OrAuto,
+    Positive,
+    Probability,
+    Section,
+    Seed,
+    Size,
+)
 
 TauSchedule = Literal["constant", "cosine"]
-Natural = Annotated[int, Field(ge=0)]
 
 
 class MethodParams(Section):
@@ -179,7 +189,7 @@ class PirlParams(MethodParams):
 class TilesParams(Section):
     """How nine tiles are cut from a view. Lengths are in pixels."""
 
-    puzzle_size: Annotated[int, Field(ge=3, multiple_of=3)]
+    puzzle_size: Annotated[int, Field(ge=3, le=1023, multiple_of=3)]
     """The view is resized to this side and divided into 3 x 3 cells."""
     tile_size: Count
     """Side of the tile that is cut from each cell."""
@@ -218,9 +228,9 @@ class JigsawPPParams(MethodParams):
     """Jigsaw++ (arXiv:1805.00385)."""
 
     tiles: TilesParams
-    num_permutations: Annotated[int, Field(ge=2, le=362880)]
-    """P, the number of permutations and so of classes."""
-    permutation_seed: Natural
+    num_permutations: Annotated[int, Field(ge=2, le=10_000)]
+    """P, the number of permutations and so of classes; 10,000 are chosen in about 15 seconds."""
+    permutation_seed: Seed
     """Seed for choosing the permutations."""
     max_foreign: Annotated[int, Field(ge=0, le=8)]
     """Maximum number of tiles of another image in a puzzle; the number is uniform in 0 ... max_foreign."""

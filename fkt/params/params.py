@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from fkt.core.arms import ARMS, MODES, NETWORKS, PRETRAINED, chain
 from fkt.params.augment import Augment
-from fkt.params.base import NonNegative, Section, distinct, not_twice
-from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Seed, Transfer
+from fkt.params.base import NonNegative, Section, Seed, distinct, not_twice
+from fkt.params.sections import Budget, Cam, Evaluate, Labels, Model, Prepare, Report, Transfer
 from fkt.params.ssl import SSL
 from fkt.params.training import CrossEntropy, Distill, ImageNet, Joint, Training
 from fkt.params.tuning import Tuned

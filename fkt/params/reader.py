@@ -12,6 +12,8 @@ from fkt.params.messages import describe
 from fkt.params.params import Params
 
 PARAMS_FILE = Path("params.yaml")
+SHOWN = 20
+"""Mistakes that a message lists."""
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
 # PyYAML reads 010 as 8 and 1:30 as 90, DVC as 10 and as text. Numbers that they read differently are refused.
@@ -73,6 +75,8 @@ def parse_yaml(text: str, source: str) -> object:
         return loader.get_single_data()
     except yaml.YAMLError as error:
         raise ParamsError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{source} is nested too deeply; restore it with 'git checkout {PARAMS_FILE}'") from error
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -101,4 +105,5 @@ def parse_section(model: type[SectionType], content: object, source: str, within
     except ValidationError as error:
         details = sorted(error.errors(), key=lambda detail: detail["type"] == "missing")  # a misspelled key comes first
         lines = [f"{source}: {describe(detail, model, within)}" for detail in details]
-        raise ParamsError("\n       ".join(lines)) from error
+        more = [f"and {len(lines) - SHOWN} more mistakes"] if len(lines) > SHOWN else []
+        raise ParamsError("\n       ".join([*lines[:SHOWN], *more])) from error

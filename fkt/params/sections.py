@@ -3,14 +3,14 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from fkt.core.arms import ARMS
-from fkt.params.base import Count, Fraction, NonNegative, Positive, Section, distinct, not_twice
+from fkt.params.base import Count, Fraction, NonNegative, PathText, Positive, Section, Seed, distinct, not_twice
 
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50"]
-Width = Annotated[int, Field(ge=16)]
+Width = Annotated[int, Field(ge=16, le=4096)]
 
 
 def _group_rule(rule: str) -> str:
@@ -42,12 +42,19 @@ Contrast = Annotated[str, AfterValidator(_two_arms)]
 Fit = Literal["crop", "pad", "stretch"]
 
 
+def _whole(value: object) -> object:
+    """Refuse True and 3.0, which are equal to the whole numbers of a Literal."""
+    if isinstance(value, bool | float):
+        raise PydanticCustomError("int_type", "not a whole number")
+    return value
+
+
 class Prepare(Section):
     """How raw images become arrays and splits."""
 
-    source: str | None
+    source: PathText | None
     """Folder of the raw data; empty: data/raw/<dataset>."""
-    table: str | None
+    table: PathText | None
     """For dataset folder: a CSV file with the columns path and label, and optionally split; see fkt/raw/table.py."""
     groups: GroupRule | None
     """Which images belong together and are never in different splits: parent_folder, column:NAME (of the table) or
@@ -59,7 +66,7 @@ class Prepare(Section):
     fit: Fit
     """How an image becomes a square. crop: the shorter side is resized to image_size, then the center is cut out. pad:
     the longer side is resized to it, and the rest is black. stretch: both sides are resized to it."""
-    channels: Literal[1, 3]
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)]
     """1: gray, 3: color."""
     ordered: bool
     """Whether the classes are grades, in the order of their names, so that quadratic kappa is a score."""
@@ -73,6 +80,11 @@ class Prepare(Section):
     """Seed of the splits. It is independent of the seeds of the runs, so that all runs share their splits."""
     limit_per_class: Count | None
     """Keep at most this many images of a class in each of the source's splits; empty: keep all."""
+    max_pixels: Annotated[int, Field(ge=64, le=10**10)]
+    """Image files with more pixels are not decoded, but treated as on_corrupt says. A decoded pixel needs 3 bytes or
+    more, and several images are decoded at once."""
+    follow_links: bool
+    """Whether symbolic links in the source are followed. The source itself may always be one."""
     on_corrupt: Literal["error", "skip"]
     """For files that cannot be read: stop and name them, or leave them out and name them."""
     on_conflict: Literal["keep", "drop"]
@@ -176,11 +188,11 @@ class Evaluate(Section):
     """K of the weighted kNN; at most half of the training images of the smallest class."""
     knn_temperature: Positive
     """T in the vote weight exp(similarity / T)."""
-    linear_l2: Annotated[list[NonNegative], Field(min_length=1), AfterValidator(not_twice)]
+    linear_l2: Annotated[list[NonNegative], AfterValidator(distinct)]
     """Candidates for the weight of the squared norm in the loss of the linear probe, chosen on validation images."""
     linear_iterations: Count
     """L-BFGS iterations of the linear probe for each candidate."""
-    calibration_bins: Count
+    calibration_bins: Annotated[int, Field(ge=1, le=1000)]
     """Equal-width confidence bins of the expected calibration error."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from fkt.params.base import Count, Fraction, NonNegative, Positive, Probability, Section
+from fkt.params.base import Count, Fraction, Natural, NonNegative, PathText, Positive, Probability, Section, Size
 from fkt.params.sections import Backbone, Width
 
 
@@ -28,7 +28,7 @@ class Training(Section):
 
     epochs: Positive | None
     """Passes over the images that the run learns from; empty: as budget.unit says."""
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Size
     """Images in a step; views of the same image count once."""
     optimizer: Literal["sgd", "adamw", "lars"]
     """How the weights follow the gradient."""
@@ -79,7 +79,7 @@ class Joint(Training):
     (arXiv:1705.07115), or so that their gradients stay in proportion (arXiv:1711.02257)."""
     schedule: ScheduleParams
     gradnorm: GradNormParams
-    gradient_checks: Annotated[int, Field(ge=0)]
+    gradient_checks: Natural
     """How often along the run the gradients of the two losses are compared; 0 = never. A comparison costs about as much
     as a backward pass and does not change the training."""
 
@@ -87,7 +87,7 @@ class Joint(Training):
 class ImageNet(Training):
     """The arm ``imagenet``: fine-tuning on the labels from torchvision's ImageNet-1k weights."""
 
-    source: Annotated[str, AfterValidator(_weights_file)] | None
+    source: Annotated[PathText, AfterValidator(_weights_file)] | None
     """File with the weights, by torchvision's names: .pth, .pt or .safetensors; empty: torchvision downloads them."""
 
 
@@ -102,7 +102,7 @@ class Distill(Training):
     """Channels of its first stage; stem and initial weights are those of the model section."""
     teacher_share: Fraction
     """Fraction of the passes before the labels (budget.pretrain_share) for the teacher; the student gets the rest."""
-    clusters: Annotated[int, Field(ge=2)]
+    clusters: Size
     """K of k-means, the number of pseudo-classes."""
     n_init: Count
     """Starts of k-means; the best is kept."""

@@ -8,8 +8,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from fkt.core.arms import ARMS
-from fkt.params.base import Count, Section, distinct
-from fkt.params.sections import Seed
+from fkt.params.base import Count, Section, Seed, distinct
 
 if TYPE_CHECKING:
     from fkt.params.params import Params

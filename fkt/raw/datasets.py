@@ -10,7 +10,7 @@ import numpy as np
 
 from fkt.core.errors import ParamsError
 from fkt.params import Prepare
-from fkt.raw.folders import read_folder, read_imagenet100, read_intel
+from fkt.raw.folders import following_links, read_folder, read_imagenet100, read_intel
 from fkt.raw.fundus import decode_fundus, read_aptos
 from fkt.raw.idx import read_idx
 from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
@@ -71,7 +71,13 @@ DATASETS = {
 
 def read_source(dataset: str, params: Prepare) -> Raw:
     """List the images of a dataset as the settings say. Raise ParamsError if val_as_test does not fit; see read_raw."""
-    raw = read_raw(dataset, params.source, params.download, params.table, params.groups)
+    with following_links(params.follow_links):
+        raw = read_raw(dataset, params.source, params.download, params.table, params.groups)
+    if raw.paths is not None:
+        paths = raw.paths
+        raw = replace(
+            raw, load=lambda index, channels: decode_file(paths[index], channels, max_pixels=params.max_pixels)
+        )
     if not params.val_as_test:
         return raw
     if "test" in raw.parts or "val" not in raw.parts:

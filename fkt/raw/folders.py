@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ PART_NAMES: dict[SplitName, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 """Names of the folder of each part, in lower case."""
+_FOLLOW = ContextVar("follow", default=False)
 
 
 def read_folder(source: Path, download: bool, grouped: bool = False) -> Raw:
@@ -112,6 +115,7 @@ def from_files(
         load=load,
         origins=origins,
         notes=notes,
+        paths=[path for _, _, path in files],
         below=[path.name for _, _, path in files] if below is None else below,
     )
 
@@ -121,6 +125,8 @@ def ignored_note(root: Path, ignored: Sequence[Path], why: str) -> dict[str, Any
     kinds: dict[str, tuple[int, str]] = {}
     for path in ignored:
         kind = "hidden" if _hidden(path.name) else path.suffix.lower() or "without extension"
+        if path.is_symlink() or not path.is_file():
+            kind = "link" if path.is_symlink() else "pipe or device"
         count, first = kinds.get(kind, (0, path.relative_to(root).as_posix()))
         kinds[kind] = (count + 1, first)
     return {"ignored_files": {"count": len(ignored), "kinds": kinds, "why": why}} if ignored else {}
@@ -141,14 +147,44 @@ def is_image(path: Path) -> bool:
     return not _hidden(path.name) and path.suffix.lower() in image_suffixes()
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return all files below a folder except in hidden folders. Links to folders are followed, except in circles."""
-    files: list[Path] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = Path(parent).resolve()
-        visible = [name for name in folders if not _hidden(name)]
-        folders[:] = [name for name in visible if not here.is_relative_to((here / name).resolve())]
-        files += [Path(parent, name) for name in names]
+@contextmanager
+def following_links(follow: bool) -> Iterator[None]:
+    """In the block, follow links in a source, or leave them out, as outside of such a block: prepare.follow_links."""
+    token = _FOLLOW.set(follow)
+    try:
+        yield
+    finally:
+        _FOLLOW.reset(token)
+
+
+def links_are_followed() -> bool:
+    """Return whether the code runs in a block of following_links(True)."""
+    return _FOLLOW.get()
+
+
+def files_below(folder: Path, ignored: list[Path] | None = None) -> list[Path]:
+    """Return all regular files below a folder except in hidden folders; see following_links. The folder may be a link.
+
+    ignored: receives the links that are left out, pipes and devices. No link is followed to a folder that it is in.
+    Raises CorruptData for a folder without permission to read it.
+    """
+    follow, files = _FOLLOW.get(), list[Path]()
+    left = [] if ignored is None else ignored
+    waiting = [(folder, frozenset([folder.resolve()]))]
+    while waiting:
+        here, above = waiting.pop()
+        try:
+            entries = list(os.scandir(here)) if here.is_dir() else []
+        except PermissionError as error:
+            raise CorruptData(f"{here}: no permission to read the folder; change that, or move it away") from error
+        for entry in entries:
+            path = Path(entry)
+            if not entry.is_dir(follow_symlinks=follow):
+                (files if entry.is_file(follow_symlinks=follow) else left).append(path)
+            elif not _hidden(entry.name):
+                real = path.resolve() if follow else path
+                if not (follow and any(one.is_relative_to(real) for one in above)):
+                    waiting.append((path, above | {real} if follow else above))
     return sorted(files, key=lambda path: path.as_posix())  # the same order on every platform
 
 
@@ -165,8 +201,9 @@ def _stray(root: Path, others: Collection[Path]) -> dict[str, int]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by path; hidden files and folders are left out."""
-    return [path for path in files_below(folder) if is_image(path)]
+    """Return the image files below a folder, sorted by path; hidden ones are left out, and links are followed."""
+    with following_links(True):
+        return [path for path in files_below(folder) if is_image(path)]
 
 
 def _read_classes(
@@ -190,7 +227,13 @@ def _read_classes(
         seen = f"one class folder ('{train[0]}')" if train else "no class folders"
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if train else ""
         raise DatasetNotFound(f"{parts['train'][0]} contains {seen}, at least two are needed{hint}. Expected: {layout}")
-    if odd := [one_line(name) for name in train if one_line(name) != name]:
+    read = [path for several in parts.values() for top in several for path in (top, *visible_folders(top))]
+    if linked := [str(path) for path in read if path.is_symlink() and path != root and not _FOLLOW.get()]:
+        raise CorruptData(
+            f"folders of classes that are links: {', '.join(linked[:5])}; set prepare.follow_links: true, or "
+            "'fkt new --follow-links', to follow all links; or put the folders themselves there"
+        )
+    if odd := [one_line(name) for name in (*train, *(only or {}).values()) if one_line(name) != name]:
         raise CorruptData(
             f"class folders with control characters or bytes that are not UTF-8 in their names: {', '.join(odd)}; "
             f"rename them in {parts['train'][0]}"
@@ -216,7 +259,7 @@ def _read_classes(
     for part, folders in parts.items():
         for folder in folders:
             for label, name in enumerate(train):
-                for path in files_below(folder / name):
+                for path in files_below(folder / name, ignored):
                     if is_image(path):
                         files.append((part, label, path))
                         below.append(path.relative_to(folder / name).as_posix())
@@ -225,15 +268,20 @@ def _read_classes(
     filled = {label for part, label, _ in files if part == "train"}
     if empty := [str(parts["train"][0] / name) for label, name in enumerate(train) if label not in filled]:
         unread = any(path.suffix.lower() in HEIC_SUFFIXES for path in ignored)
+        links = any(path.is_symlink() for path in ignored)
         raise CorruptData(
             f"no images in {', '.join(empty)}; every folder there is a class: add images "
             f"({', '.join(sorted(image_suffixes()))}) or remove the folder{f'; {HEIC_REMEDY}' if unread else ''}"
+            f"{'; there are links: prepare.follow_links: true follows them' if links else ''}"
         )
     origins: dict[str, str] = {}
     for part, folders in parts.items():
         inside = ", ".join(folder.relative_to(root).as_posix() for folder in folders)
         origins[part] = "from the class folders" if inside == "." else f"from the folder {inside}"
-    notes = ignored_note(root, ignored, "not an image format that is read, or not in a class folder")
+    why = "not an image format that is read, or not in a class folder"
+    if any(path.is_symlink() for path in ignored):
+        why += ", or a link (prepare.follow_links: true follows them)"
+    notes = ignored_note(root, ignored, why)
     if stray := _stray(root, others):
         notes["ignored_folders"] = stray
     return from_files(root, [only[name] if only else name for name in train], files, origins, notes, below)

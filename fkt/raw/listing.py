@@ -13,7 +13,7 @@ from fkt.core.files import write_json
 from fkt.core.runs import listing_path, transfer_listing_path
 from fkt.params import Params
 from fkt.raw.datasets import DATASETS, source_folder, table_file
-from fkt.raw.folders import files_below
+from fkt.raw.folders import files_below, following_links
 from fkt.raw.masks import masks_folder
 
 
@@ -28,7 +28,7 @@ def update(params: Params, dataset: str) -> str:
     elif not roots[0].is_dir():
         text = f"no raw files of {dataset} here; the listing stays as it is"
     else:
-        now = _listed(roots)
+        now = _listed(roots, params.prepare.follow_links)
         text = _difference(_read(path), now) or f"{plural(now['files'], 'raw file')}, unchanged"
         if now != _read(path):
             write_json(path, now)
@@ -42,7 +42,7 @@ def changes(params: Params) -> list[str]:
     found = []
     for dataset in (params.dataset, *params.transfer.datasets):
         roots, before = _roots(params, dataset), _read(_path(params, dataset))
-        if roots and roots[0].is_dir() and (text := _difference(before, _listed(roots))):
+        if roots and roots[0].is_dir() and (text := _difference(before, _listed(roots, params.prepare.follow_links))):
             found.append(text)
     return found
 
@@ -63,12 +63,14 @@ def _roots(params: Params, dataset: str) -> list[Path]:
     return [source, *masks, *([table_file(source, settings.table)] if settings.table else [])]
 
 
-def _listed(roots: Sequence[Path]) -> dict[str, Any]:
+def _listed(roots: Sequence[Path], follow_links: bool) -> dict[str, Any]:
     """Return the number of files and bytes, and a digest of all names, sizes and times of change."""
     files, size, digest = 0, 0, hashlib.sha256()
     for root in roots:
         start = len(os.fspath(root))
-        for path in [root] if root.is_file() else files_below(root):
+        with following_links(follow_links):
+            paths = [root] if root.is_file() else files_below(root)
+        for path in paths:
             with suppress(OSError):  # a link to nothing, or a file that was removed meanwhile
                 if not path.name.startswith("."):  # file managers leave such files
                     found, name = path.stat(), os.fsencode(path)[start:]

@@ -1,5 +1,6 @@
 """Raw images: the list that every reader returns, the decoding of image files, and making them square."""
 
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ Pixels = NDArray[np.uint8]
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Photographs of phones and cameras that pillow reads with the help of pillow-heif, which is not required."""
 HEIC_REMEDY = "'pip install pillow-heif' makes .heic photographs readable"
+
+MAX_PIXELS = 100_000_000
+"""Pixels of the largest image that is decoded, where no prepare.max_pixels says another number."""
+Image.MAX_IMAGE_PIXELS = None  # decode_file has this bound, and pillow's own one only warns up to twice its number
 
 _MODES = {1: "L", 3: "RGB"}
 _MAX_RATIO = 8
@@ -49,6 +54,8 @@ class Raw:
     """Where the images of each part come from: ``from the folder train``."""
     load: Callable[[int, int], Pixels]
     """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
+    paths: Sequence[Path] | None = None
+    """(N,) the image files, which ``load`` decodes. None: the images are not files."""
     below: Sequence[str] | None = None
     """(N,) paths of the images below their class folders, or below the source. None: the images are not files."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -96,7 +103,7 @@ def from_arrays(classes: Sequence[str], arrays: Mapping[SplitName, tuple[Pixels,
     )
 
 
-def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
+def decode_file(path: Path, channels: int, background: str = "white", max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode an image file to (H, W, channels) uint8, rotated as its EXIF tag says.
 
     channels: 3 = RGB, 1 = luma (ITU-R BT.601). background: color behind transparent pixels; white keeps black line art
@@ -104,12 +111,17 @@ def decode_file(path: Path, channels: int, background: str = "white") -> Pixels:
     color images pillow returns the high byte). Floating-point images are in [0, 1], or in [0, 255] if a value is above
     1. Of several frames or pages, the first is used. Embedded color profiles are ignored.
 
-    Raises Unreadable for a file that is missing, empty, truncated, not an image, of an unknown value range, or so large
-    that pillow takes it for a decompression bomb.
+    Raises Unreadable for a file that is missing, empty, truncated, not an image, of an unknown value range, no regular
+    file (to read from a pipe would wait forever), or of more than ``max_pixels`` pixels, before they are decoded.
     """
     image_suffixes()  # so that pillow knows HEIC
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
         with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                size = f"{image.width:,} x {image.height:,} pixels"
+                raise ValueError(f"{size} are more than prepare.max_pixels: {max_pixels:,}; shrink it, or raise that")
             image.load()  # read the whole file, so that a truncated file fails here
             ImageOps.exif_transpose(image, in_place=True)
             return as_channels(_eight_bit(image, background), channels)

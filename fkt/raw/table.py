@@ -11,7 +11,7 @@ from pathlib import Path
 from fkt.core.errors import CorruptData, DatasetNotFound, did_you_mean
 from fkt.core.files import one_line
 from fkt.data.meta import SplitName
-from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image
+from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image, links_are_followed
 from fkt.raw.notes import shortened
 from fkt.raw.source import Raw
 
@@ -33,7 +33,9 @@ def read_table(source: Path, table: Path) -> Raw:
     if not rows:
         raise CorruptData(f"{table} lists no images; add a line for each")
     ours = {path.name: path.resolve() for path in (table, source / CLASS_NAMES)}
-    others = [path for path in files_below(source) if path.name not in ours or path.resolve() != ours[path.name]]
+    special: list[Path] = []
+    below = files_below(source, special)
+    others = [path for path in below if path.name not in ours or path.resolve() != ours[path.name]]
     names: dict[str, list[Path]] = defaultdict(list)
     for path in filter(is_image, others):
         for name in {path.name, path.stem, path.relative_to(source).with_suffix("").as_posix()}:
@@ -66,7 +68,7 @@ def read_table(source: Path, table: Path) -> Raw:
         raise CorruptData(f"{table} has one label, '{classes[0]}'; at least two classes are needed")
     files = [(_PARTS[row["split"]], classes.index(row["label"]), path) for row, path in zip(cells, images, strict=True)]
     origin = f"from the column split of {table.name}" if "split" in rows[0][1] else f"from {table.name}"
-    notes = ignored_note(source, sorted(set(others) - set(images)), f"not listed in {table.name}")
+    notes = ignored_note(source, sorted({*others, *special} - set(images)), f"not listed in {table.name}")
     raw = from_files(source, classes, files, {part: origin for part, _, _ in files}, notes)
     return replace(raw, below=raw.names, columns={name: [row[name] for row in cells] for name in rows[0][1]})
 
@@ -124,7 +126,7 @@ def _rows(table: Path, required: Collection[str]) -> list[Row]:
         except csv.Error as error:
             raise CorruptData(f"{table}, line {reader.line_num}: {error}; correct the line") from error
         return rows
-    first = one_line(text.split("\n", 1)[0].strip())
+    first = one_line(text.split("\n", 1)[0].strip()[:100])
     raise CorruptData(f"{table}: the first line must name the columns {' and '.join(required)}, but it is '{first}'")
 
 
@@ -135,7 +137,8 @@ def _file(source: Path, text: str, names: dict[str, list[Path]]) -> Path | str:
         return f"the path is outside of {source}"
     path = source / path.relative_to(os.path.normpath(source))
     if path.is_file():
-        return path
+        inside = path.resolve().is_relative_to(source.resolve()) or links_are_followed()
+        return path if inside else "is a link out of the source; set prepare.follow_links: true to follow links"
     known = names.get(text, [])
     if len(known) == 1:
         return known[0]

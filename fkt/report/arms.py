@@ -5,18 +5,21 @@ Computes no averages and does not import torch.
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fkt.core.arms import PRETRAINED, STUDENT, UNTRAINED
-from fkt.core.errors import UserError
+from fkt.core.errors import CorruptData, UserError
 from fkt.core.runs import FIGURES, Run, maps_path, prepared_path, transfer_path
+from fkt.core.seals import check_sealed, restored_by
 from fkt.data.meta import Meta, load_meta, load_names
 from fkt.params import Params
 
@@ -169,7 +172,8 @@ def read_maps(mode: str) -> Maps:
     """Read the activation maps of a mode. Raises MissingResult."""
     stored = _read_npz(maps_path(mode), f"cam@{mode}")
     content: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in stored.items()}
-    return Maps(mode=mode, **content)
+    with _readable(maps_path(mode), f"cam@{mode}"):
+        return Maps(mode=mode, **content)
 
 
 def _read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
@@ -187,7 +191,7 @@ def _read_arm(dataset: str, mode: str, seeds: list[int]) -> Arm:
         results=[_read_json(run.results, stage) for run in runs],
         ids=first["ids"],
         labels=first["labels"],
-        groups=np.load(_existing(prepared_path(dataset) / "groups.npy", "prepare"), allow_pickle=False)[first["ids"]],
+        groups=_read_groups(dataset)[first["ids"]],
         probabilities=np.stack([prediction["probabilities"] for prediction in predictions]),
         costs=[[_read_cost(part) for part in run.parts] for run in runs],
         curves=pd.concat([_read_curve(run) for run in runs], ignore_index=True),
@@ -198,8 +202,9 @@ def _read_curve(run: Run) -> pd.DataFrame:
     """Read the learning curves of an arm's training runs, one after the other."""
     frames: list[pd.DataFrame] = []
     for part in run.parts:
-        frame = pd.read_csv(_existing(part.log / "curve.csv", _trainer(part)))
-        frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
+        with _readable(part.log / "curve.csv", _trainer(part)) as path:
+            frame = pd.read_csv(path)
+            frame["passes"] += frames[-1]["passes"].max() if frames else 0.0
         frames.append(frame.assign(mode=run.name, seed=run.seed, stage=part.network.stage))
     return pd.concat(frames, ignore_index=True)
 
@@ -214,7 +219,8 @@ def _trainer(run: Run) -> str:
 
 
 def _read_json(path: Path, stage: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(_existing(path, stage).read_text(encoding="utf-8"))
+    with _readable(path, stage):
+        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     return content
 
 
@@ -226,12 +232,24 @@ def _read_picture(path: Path) -> str | None:
 
 
 def _read_npz(path: Path, stage: str) -> dict[str, NDArray[Any]]:
-    with np.load(_existing(path, stage), allow_pickle=False) as stored:
+    with _readable(path, stage), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         return dict(stored)
 
 
-def _existing(path: Path, stage: str) -> Path:
-    """Return a path that exists. Raises MissingResult, which names the stage that makes the file."""
+def _read_groups(dataset: str) -> NDArray[np.int64]:
+    with _readable(prepared_path(dataset) / "groups.npy", "prepare") as path:
+        load_meta(path.parent, path.name)
+        groups: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    return groups
+
+
+@contextmanager
+def _readable(path: Path, stage: str) -> Iterator[Path]:
+    """Check a file before it is read. Raises MissingResult or CorruptData, which name the stage that makes the file."""
     if not path.is_file():
         raise MissingResult(f"{path} is missing; run 'dvc repro {stage}' to make it")
-    return path
+    check_sealed(path, restored_by(path, stage))
+    try:
+        yield path
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile) as error:
+        raise CorruptData(f"{path} is damaged ({error}); {restored_by(path, stage)}") from error

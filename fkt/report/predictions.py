@@ -32,6 +32,13 @@ def prediction_rows(arms: Sequence[Arm], classes: Sequence[str], names: Sequence
     return pd.DataFrame(table).round(DIGITS)
 
 
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV, in which no name is a formula of a spreadsheet."""
+    safe = table.map(lambda cell: spreadsheet_text(cell, "'") if isinstance(cell, str) else cell)
+    text: str = safe.rename(columns=one_line).to_csv(index=False, lineterminator="\n")
+    return text
+
+
 def spreadsheet_text(name: str, prefix: str) -> str:
     """Return a name that no spreadsheet runs as a formula: one that begins like a formula gets a prefix.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import UserError, enough_memory, reported
-from fkt.core.runs import Run, is_skipped, plan_path
+from fkt.core.runs import Run, is_skipped, plan_path, stage_item
+from fkt.core.seals import seal
 
 if TYPE_CHECKING:
     from fkt.params import Params
@@ -19,14 +20,16 @@ NOTE = "Not trained: 'modes' in params.yaml names no mode that needs this run. A
 
 
 def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
-    """Run a training stage: ``python -m stages.SECTION NETWORK SEED``.
+    """Run a training stage: ``python -m stages.SECTION NETWORK [SEED]``; under DVC, its name has the seed.
 
     Where the plan skips the network, only a note is left in place of the outputs.
     """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{section}", description=main.__doc__)
     parser.add_argument("network", choices=[name for name, row in NETWORKS.items() if row.section == section])
-    parser.add_argument("seed", type=int)
+    parser.add_argument("seed", type=int, nargs="?", default=stage_item())
     arguments = parser.parse_args()
+    if arguments.seed is None:
+        parser.error("give a seed")
     with reported():
         if is_skipped(arguments.network):
             run = Run("", arguments.network, arguments.seed)
@@ -44,6 +47,7 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         remedy = f"{section}.batch_size (now {size}) or prepare.image_size (now {params.prepare.image_size})"
         with enough_memory(run.label, remedy):
             main(run, params)
+        seal(run.log)
 
 
 def check_plan(run: Run, params: Params) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fkt.core.errors import ParamsError
 from fkt.data.keys import keyed_generator
+from fkt.data.meta import load_meta
 from fkt.params import Augment
 from fkt.views.geometry import Sampling
 
@@ -87,6 +88,7 @@ def open_object_crops(prepared: Path, augment: Augment, seed: int) -> ObjectCrop
             f"augment.object_share needs masks, but {prepared} was prepared without masks; set prepare.masks: saliency "
             "or files, and run 'dvc repro prepare'"
         )
+    load_meta(prepared, path.name)
     masks = np.load(path, mmap_mode="r", allow_pickle=False)
     order = torch.randperm(len(masks), generator=keyed_generator("good crops", seed))
     selected = order.argsort() < int(len(masks) * augment.good_crops + 0.5)

@@ -1,9 +1,12 @@
 """Prepared data as the later stages open them."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
+from fkt.core import seals
 from fkt.core.errors import CorruptData
 from fkt.data import store
 from fkt.data.meta import SPLITS, load_meta, write_meta
@@ -49,13 +52,39 @@ def test_meta_does_not_change_when_it_is_written_and_read(prepared):
         lambda text: "",
         lambda text: "[]",
         lambda text: text.replace('"std"', '"deviation"'),
+        lambda text: text.replace('"c0"', '"c9"'),
     ],
-    ids=["cut", "empty", "no object", "renamed field"],
+    ids=["cut", "empty", "no object", "renamed field", "renamed class"],
 )
 def test_a_broken_meta_file_is_refused_with_the_command_that_repairs_it(prepared, change):
     text = (prepared / "meta.json").read_text()
     (prepared / "meta.json").write_text(change(text))
-    with pytest.raises(CorruptData, match=r"meta.json was cut short or .* another version .*; run 'dvc repro prepare'"):
+    with pytest.raises(CorruptData, match=r"meta.json is damaged or .* version .*; get it back with 'dvc checkout"):
+        load_split(prepared, "train")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "train.npy"])
+def test_an_array_that_is_not_what_prepare_wrote_is_refused_with_the_commands_that_repair_it(prepared, name):
+    path = prepared / name
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+    with pytest.raises(CorruptData, match=rf"{name} is damaged: .* 'dvc checkout --force .*--force -s prepare'"):
+        load_split(prepared, "train")
+
+
+def test_a_large_file_is_read_when_its_size_or_time_has_changed_and_once_a_run(prepared, tmp_path, monkeypatch):
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(seals, "SMALL", 0)
+    load_split(prepared, "train")
+    path, times = prepared / "labels.npy", os.stat(prepared / "labels.npy")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\1")
+    with pytest.raises(CorruptData, match="labels.npy is damaged"):
+        load_split(prepared, "train")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    load_split(prepared, "train")
+    monkeypatch.setattr(seals, "VALID_SECONDS", 0)
+    with pytest.raises(CorruptData, match="labels.npy is damaged"):
         load_split(prepared, "train")
 
 

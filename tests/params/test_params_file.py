@@ -40,6 +40,7 @@ from tests.params.mistakes import ROOT, SHIPPED, complaint, edited, with_text
         ("lambda: !!timestamp 3", "params.yaml: '3' at line 5 is not a valid timestamp; correct it"),
         ("lambda: !!float ''", "params.yaml: '' at line 5 is not a valid float; correct it"),
         ("lambda: !!bool maybe", "params.yaml: 'maybe' at line 5 is not a valid bool; correct it"),
+        (f"lambda: {'[' * 3000}{']' * 3000}", "params.yaml is nested too deeply; restore it with 'git checkout"),
         ("lambda: !!python/name:os.system", "params.yaml is not YAML: could not determine a constructor"),
     ],
 )

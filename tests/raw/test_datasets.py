@@ -1,5 +1,6 @@
 """The readers, on tiny data in the layout of each source."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.raw.datasets import read_raw
+from fkt.raw.folders import following_links
 from fkt.raw.fundus import GRADES
 from tests import fakes
 from tests.fakes import counted
@@ -93,13 +95,25 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     (tmp_path / "tree" / "b" / "back").symlink_to(tmp_path / "tree")  # a circle
     for name in ("a/.DS_Store", "a/._000.png", "b/readme.txt", "loose.png"):
         (tmp_path / "tree" / name).write_bytes(b"x")
-    raw = read_raw("folder", str(tmp_path / "tree"), False)
+    os.mkfifo(tmp_path / "tree" / "a" / "pipe.png")
+    source = tmp_path / "source"
+    source.symlink_to(tmp_path / "tree")
+    assert counted(read_raw("folder", str(source), False)) == {"train": [5, 2]}, "links are followed on request"
+    kinds = read_raw("folder", str(source), False).notes["ignored_files"]["kinds"]
+    assert kinds["link"] == (2, "a/more") and kinds["pipe or device"] == (1, "a/pipe.png")
+    with following_links(True):
+        raw = read_raw("folder", str(tmp_path / "tree"), False)
     assert raw.classes == ["a", "b"]
     assert counted(raw) == {"train": [9, 2]}
     assert raw.notes["ignored_folders"] == {".hidden": 2, "__MACOSX": 2}
     assert raw.notes["ignored_files"] == {
-        "count": 4,
-        "kinds": {"hidden": (2, "a/.DS_Store"), ".png": (1, "loose.png"), ".txt": (1, "b/readme.txt")},
+        "count": 5,
+        "kinds": {
+            "hidden": (2, "a/.DS_Store"),
+            "pipe or device": (1, "a/pipe.png"),
+            ".png": (1, "loose.png"),
+            ".txt": (1, "b/readme.txt"),
+        },
         "why": "not an image format that is read, or not in a class folder",
     }
 

@@ -1,5 +1,6 @@
 """Decoding, resizing and cropping of image files, against closed forms and albumentations."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,9 +141,12 @@ def test_broken_files_are_refused_with_a_reason(tmp_path, monkeypatch):
             decode_file(tmp_path / name, 3)
         assert reason in caught.value.reason.lower() and str(tmp_path) not in caught.value.reason
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(Unreadable, match="decompression bomb"):
-        decode_file(tmp_path / "whole.png", 3)
+    with pytest.raises(Unreadable, match=r"pixels are more than prepare.max_pixels: 1,000; shrink it, or raise that"):
+        decode_file(tmp_path / "whole.png", 3, max_pixels=1000)
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("pipe.png", "."):
+        with pytest.raises(Unreadable, match="not a regular file"):
+            decode_file(tmp_path / name, 3)
 
 
 SHAPES = [(1, 5), (7, 7), (33, 40), (64, 32), (130, 17), (16, 17), (15, 90)]

@@ -198,7 +198,7 @@ def test_results_of_seeds_that_params_no_longer_names_are_removed(params: Params
     main("functional", params)
     main("functional", params.model_copy(update={"seeds": [1]}))
     folder = Run("digits", "functional", 1).results.parent
-    assert sorted(file.name for file in folder.iterdir()) == ["s1.json", "s1.npz"]
+    assert sorted(file.name for file in folder.iterdir()) == ["checksums.json", "s1.json", "s1.npz"]
 
 
 def test_cam_writes_the_maps_of_an_arm_and_of_the_pretrained_backbone(params: Params) -> None:

@@ -13,6 +13,7 @@ from fkt.views.loader import Loader
 from fkt.views.object_crops import DRAWS, ObjectCrops, object_shares, open_object_crops
 from fkt.views.pipeline import build_pipeline
 from tests import references_pretext as references
+from tests.fakes import write_prepared
 from tests.views.pictures import SIMCLR, fake_split, meta, step
 
 SIZE, COUNT = 16, 60
@@ -107,6 +108,7 @@ def test_the_share_of_good_crops_selects_images_by_the_seed(tmp_path):
     assert open_object_crops(tmp_path, section(0.0), 0) is None
     with pytest.raises(ParamsError, match="was prepared without masks; set prepare.masks: saliency or files, and run"):
         open_object_crops(tmp_path, section(0.5), 0)
+    write_prepared(tmp_path)
     np.save(tmp_path / "masks.npy", objects(21).numpy())
     before = torch.zeros(21, dtype=torch.bool)
     for good_crops, count in ((0.0, 0), (0.1, 2), (0.5, 11), (1.0, 21)):

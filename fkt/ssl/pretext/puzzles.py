@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -31,14 +32,18 @@ def distant_permutations(count: int, items: int, seed: int) -> Tensor:
         raise ValueError(f"there are {math.factorial(items)} permutations of {items}; {count} cannot be chosen")
     table = all_permutations(items)
     table = table[torch.randperm(len(table), generator=keyed_generator(seed, "permutations"))]
-    columns = table.T.contiguous()  # (items, items!): comparisons along contiguous memory are faster
-    nearest = torch.full((len(table),), items, dtype=torch.int64)
-    total = torch.zeros(len(table), dtype=torch.int64)
+    columns = table.T.contiguous().numpy()  # (items, items!): comparisons along contiguous memory are faster
+    nearest = np.full(len(table), items, dtype=np.uint8)  # in bytes, 701 of 9! take one second instead of a minute
+    total = np.zeros(len(table), dtype=np.int32)
     chosen = [0]
     while len(chosen) < count:
-        distance = (columns != columns[:, chosen[-1], None]).sum(dim=0)
-        nearest, total = torch.minimum(nearest, distance), total + distance
-        chosen.append(int((nearest * (items * count + 1) + total).argmax()))
+        distance = np.zeros(len(table), dtype=np.uint8)
+        for column in columns:
+            distance += column != column[chosen[-1]]
+        np.minimum(nearest, distance, out=nearest)
+        total += distance
+        farthest = np.flatnonzero(nearest == nearest.max())
+        chosen.append(int(farthest[total[farthest].argmax()]))
     return table[chosen].long()
 
 
