@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from fkt.core import ranks
 from fkt.core.arms import TEACHER
 from fkt.core.runs import Run
 from fkt.training.command import training_stage
@@ -34,7 +35,8 @@ def main(run: Run, params: Params) -> None:
     with seeded(run.seed, "clusters"):
         classifier = Classifier(session.fresh_backbone(), params.distill.clusters)
     session.train(Distill(classifier, clusters.labels), views_loader(session, 1), length, start)
-    write_json(run.log / "clusters.json", {"teacher": params.teacher.model_dump(), **health(clusters.sizes)})
+    if ranks.is_first():
+        write_json(run.log / "clusters.json", {"teacher": params.teacher.model_dump(), **health(clusters.sizes)})
 
 
 def pseudo_labels(session: Session) -> tuple[Clusters, Start]:

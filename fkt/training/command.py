@@ -7,9 +7,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fkt.core import ranks
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import UserError, reported
+from fkt.core.hardware import requested_nodes, requested_processes
 from fkt.core.runs import Run, is_skipped, plan_path
+from fkt.training.launch import launch, reported_to_launcher
 
 if TYPE_CHECKING:
     from fkt.params import Params
@@ -21,13 +24,14 @@ NOTE = "Not trained: 'modes' in params.yaml names no mode that needs this run. A
 def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
     """Run a training stage: ``python -m stages.SECTION NETWORK SEED``.
 
-    Where the plan skips the network, only a note is left in place of the outputs.
+    Where the plan skips the network, only a note is left in place of the outputs. With FKT_PROCESSES or FKT_NODES the
+    stage runs itself again in several processes, and waits for them.
     """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{section}", description=main.__doc__)
     parser.add_argument("network", choices=[name for name, row in NETWORKS.items() if row.section == section])
     parser.add_argument("seed", type=int)
     arguments = parser.parse_args()
-    with reported():
+    with reported_to_launcher() if ranks.is_worker() else reported():
         if is_skipped(arguments.network):
             run = Run("", arguments.network, arguments.seed)
             for folder in (run.model, run.log):
@@ -40,7 +44,13 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         params = load_params()
         run = Run(params.dataset, arguments.network, arguments.seed)
         check_plan(run, params)
-        main(run, params)
+        if ranks.is_worker():
+            ranks.connect()
+            main(run, params)
+        elif (processes := requested_processes()) * requested_nodes() > 1:
+            launch(f"stages.{section}", run, processes)
+        else:
+            main(run, params)
 
 
 def check_plan(run: Run, params: Params) -> None:
