@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import sys
@@ -32,9 +33,10 @@ def launch(module: str, run: Run, processes: int) -> None:
 
     Raises UserError with the cause if one fails: then all of them end. Raises KeyboardInterrupt after a signal.
     """
+    logging.disable(logging.ERROR)  # torch's messages repeat ours at length
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     nodes = requested_nodes()
     _check_devices(processes)
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # the launcher's own messages repeat ours at length
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
@@ -63,7 +65,9 @@ def launch(module: str, run: Run, processes: int) -> None:
         except ChildFailedError as error:
             _raise_cause(error.failures)
         except SignalException as error:
-            raise KeyboardInterrupt from error
+            contents = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).rglob("error.json")]
+            said = [content["message"] for content in contents if content["kind"] == STOPPED]
+            raise KeyboardInterrupt(*said[:1]) from error
         except RendezvousError as error:
             raise UserError(
                 f"FKT_RENDEZVOUS: {endpoint}: the {nodes} hosts did not meet within {JOIN_SECONDS} s; run the same "
@@ -85,8 +89,11 @@ def _check_devices(processes: int) -> None:
 def _meeting_point(nodes: int) -> tuple[str, str, bool]:
     """Return where the hosts meet, the address of this one there, and whether it is the one where they meet.
 
-    The address is the one that the other hosts see: the name of a host may stand for another network.
+    gloo gets the interface of this address. By default both torch and gloo look up the host's own name, which often
+    stands for 127.0.0.1 or another network.
     """
+    import psutil
+
     if nodes == 1:
         return "127.0.0.1:0", "127.0.0.1", True
     endpoint = os.environ.get("FKT_RENDEZVOUS", "")
@@ -100,6 +107,9 @@ def _meeting_point(nodes: int) -> tuple[str, str, bool]:
             address = probe.getsockname()[0]
     except (OSError, OverflowError) as error:
         raise UserError(f"FKT_RENDEZVOUS: '{endpoint}' cannot be reached: {error}") from error
+    for interface, found in psutil.net_if_addrs().items():
+        if any(one.address == address for one in found):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     return endpoint, address, address == there[0]
 
 
@@ -117,7 +127,7 @@ def reported_to_launcher() -> Iterator[None]:
         else:
             kind = LOST if any(name in text for name in ("gloo", "NCCL", "TCPStore")) else FAILED
             text = traceback.format_exc()
-        content = {"message": text or kind, "kind": kind, "timestamp": time.time()}
+        content = {"message": text, "kind": kind, "timestamp": time.time()}
         Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(content), encoding="utf-8")
         sys.exit(1)
 
@@ -134,7 +144,7 @@ def _raise_cause(failures: Mapping[int, ProcessFailure]) -> None:
     failure = failures[rank]
     kind, text = failure.error_file_data.get("kind"), str(failure.error_file_data["message"])
     if kind == STOPPED:
-        raise KeyboardInterrupt("" if text == STOPPED else text)
+        raise KeyboardInterrupt(text)
     if kind == MISTAKE:
         raise UserError(text)
     if kind == FAILED:

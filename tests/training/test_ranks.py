@@ -20,8 +20,18 @@ Traces = tuple[int, dict[str, dict[str, Tensor]]]
 def in_two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Traces:
     """The number of steps, and what two processes find in each case."""
     path = tmp_path_factory.mktemp("ranks") / "traces.pt"
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    command = (*launcher, "-m", "tests.training.ranks_cases", str(path), "float64", str(request.param))
+    options = ("--standalone", "--nproc-per-node", "2", "--log-dir", str(path.parent))
+    command = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *options,
+        "-m",
+        "tests.training.ranks_cases",
+        str(path),
+        "float64",
+        str(request.param),
+    )
     subprocess.run(command, cwd=ROOT, env=make_environment() | {"FKT_DEVICE": "cpu"}, check=True)
     return request.param, torch.load(path)
 
