@@ -60,6 +60,13 @@ def connect() -> None:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of this process
 
 
+def disconnect() -> None:
+    """End the exchange, before this process ends: a thread of it would abort the process at its end."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+
+
 def _end_after(parent: int) -> None:
     """End this process when the launcher is gone: it would go on, and write into a run that is started again."""
     while os.getppid() == parent:

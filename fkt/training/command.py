@@ -47,6 +47,7 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         if ranks.is_worker():
             ranks.connect()
             main(run, params)
+            ranks.disconnect()
         elif (processes := requested_processes()) * requested_nodes() > 1:
             launch(f"stages.{section}", run, processes)
         else:

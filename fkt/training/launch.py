@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 JOIN_SECONDS = 600
 """How long a host waits for the others at the start."""
-STOPPED, MISTAKE, FAILED, LOST = "stopped", "mistake", "failed", "lost"
-"""Why a process ended: it was asked to, by a UserError, by another error, or without the others."""
+KILLED, MISTAKE, FAILED, STOPPED = "killed", "mistake", "failed", "stopped"
+TERMINATED, LOST = "terminated", "lost"
+ORDER = (KILLED, MISTAKE, FAILED, STOPPED, TERMINATED, LOST)
+"""Why a process ended, causes before consequences: by a signal, by a UserError, by another error, because it was asked
+to, by the launcher, or without the others."""
 
 
 def launch(module: str, run: Run, processes: int) -> None:
@@ -129,26 +132,28 @@ def reported_to_launcher() -> Iterator[None]:
             text = traceback.format_exc()
         content = {"message": text, "kind": kind, "timestamp": time.time()}
         Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(content), encoding="utf-8")
-        sys.exit(1)
+        sys.stdout.flush()
+        os._exit(1)  # at once: other processes may wait for this one
 
 
 def _raise_cause(failures: Mapping[int, ProcessFailure]) -> None:
     """Raise the error of the process that failed first; others fail because of it."""
-
-    def order(rank: int) -> tuple[int, float]:
-        kinds = (MISTAKE, FAILED, STOPPED, None, LOST)  # None: ended by a signal
-        return kinds.index(failures[rank].error_file_data.get("kind")), failures[rank].timestamp
-
-    by_signal = [rank for rank, one in failures.items() if one.exitcode < 0 and one.signal_name() != "SIGTERM"]
-    rank = by_signal[0] if by_signal else min(failures, key=order)
-    failure = failures[rank]
-    kind, text = failure.error_file_data.get("kind"), str(failure.error_file_data["message"])
+    kinds = {rank: failure.error_file_data.get("kind") or _ending(failure) for rank, failure in failures.items()}
+    rank = min(failures, key=lambda rank: (ORDER.index(kinds[rank]), failures[rank].timestamp))
+    kind, text = kinds[rank], str(failures[rank].error_file_data["message"])
     if kind == STOPPED:
         raise KeyboardInterrupt(text)
     if kind == MISTAKE:
         raise UserError(text)
+    how = f"was ended by {failures[rank].signal_name()}"
     if kind == FAILED:
         print(text, file=sys.stderr)
-    said = {FAILED: "failed, see above", LOST: "lost the connection to another host; see the messages there"}
-    how = said.get(kind or "", f"was ended by {failure.signal_name()}")
+        how = "failed, see above"
+    elif kind == LOST:
+        how = "lost the connection to another host; see the messages there"
     raise UserError(f"process {rank} {how}; all have stopped; run the same command again to resume")
+
+
+def _ending(failure: ProcessFailure) -> str:
+    """Return why a process ended that has not said it: the launcher sends SIGTERM to those that are left."""
+    return TERMINATED if failure.signal_name() == "SIGTERM" else KILLED
