@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from fkt.core import ranks
 from fkt.core.arms import TEACHER
 from fkt.core.runs import Run
 from fkt.training.command import training_stage
@@ -33,7 +34,8 @@ def main(run: Run, params: Params) -> None:
     length = distill_length(params.distill, params.budget, num_images=images, spent_passes=start.spent_passes)
     with seeded(run.seed, "clusters"):
         classifier = Classifier(session.fresh_backbone(), params.distill.clusters)
-    write_json(run.log / "clusters.json", {"teacher": params.teacher.model_dump(), **health(clusters.sizes)})
+    if ranks.is_first():
+        write_json(run.log / "clusters.json", {"teacher": params.teacher.model_dump(), **health(clusters.sizes)})
     session.train(Distill(classifier, clusters.labels), views_loader(session, 1), length, start)
 
 

@@ -65,7 +65,16 @@ def make_environment() -> dict[str, str]:
         "GIT_CONFIG_SYSTEM": os.devnull,
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()},
     }
-    for name in ("DVC_ROOT", "DVC_STAGE", "FKT_CORES", "FKT_DEVICE", "FKT_PRECISION", "FKT_WORKERS"):
+    for name in (
+        "DVC_ROOT",
+        "DVC_STAGE",
+        "FKT_CORES",
+        "FKT_DEVICE",
+        "FKT_NODES",
+        "FKT_PRECISION",
+        "FKT_PROCESSES",
+        "FKT_WORKERS",
+    ):
         environment.pop(name, None)
     return environment
 

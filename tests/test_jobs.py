@@ -303,6 +303,9 @@ def test_jobs_share_the_cores_and_each_has_a_gpu(monkeypatch: pytest.MonkeyPatch
     assert [one["CUDA_VISIBLE_DEVICES"] for one in share.job_environments(3)] == ["4", "5", "4"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, GPU-abc")
     assert share.visible_gpus() == ["1", "GPU-abc"] and share.default_jobs(share.visible_gpus()) == 2
+    monkeypatch.setenv("FKT_PROCESSES", "auto")
+    assert share.job_environments() == [{"FKT_CORES": "8"}], "one training has all GPUs"
+    monkeypatch.delenv("FKT_PROCESSES")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert share.visible_gpus() == [] and share.default_jobs([]) == 4
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")

@@ -1,8 +1,9 @@
 """Where and how a stage computes: chosen at run time, recorded with the run, never a parameter of the experiment.
 
 ``FKT_DEVICE`` (cpu, cuda, cuda:1, mps), ``FKT_PRECISION`` (bf16, fp32), ``FKT_THREADS`` and ``FKT_WORKERS`` override
-the defaults. ``FKT_CORES`` limits them; ``fkt repro`` sets it for stages that run side by side. torch is imported only
-by the functions that need it.
+the defaults. ``FKT_CORES`` limits them; ``fkt repro`` sets it for stages that run side by side. ``FKT_PROCESSES`` and
+``FKT_NODES`` are how many processes on how many hosts share one training. torch is imported only by the functions that
+need it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,23 @@ def usable_cores() -> int:
 def requested_workers() -> int | None:
     """Return FKT_WORKERS, None where it is not set. Raises UserError where it is not a whole number."""
     return _whole_number("FKT_WORKERS", least=0)
+
+
+def requested_processes() -> int:
+    """Return FKT_PROCESSES, the processes of a training on this host: by default 1; ``auto``: one for each GPU.
+
+    Raises UserError where it is neither a whole number nor auto.
+    """
+    if os.environ.get("FKT_PROCESSES") == "auto":
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    return _whole_number("FKT_PROCESSES", least=1) or 1
+
+
+def requested_nodes() -> int:
+    """Return FKT_NODES, the hosts of a training, by default 1. Raises UserError where it is not a whole number."""
+    return _whole_number("FKT_NODES", least=1) or 1
 
 
 def setup_torch() -> None:

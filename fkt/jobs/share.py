@@ -35,8 +35,10 @@ def default_jobs(gpus: Sequence[str]) -> int:
 def job_environments(jobs: int | None = None) -> list[dict[str, str]]:
     """Return what the environment of each job has besides that of this process: its share of cores, and its GPU.
 
-    jobs: their number; None: the default of this machine.
+    jobs: their number; None: the default of this machine, or one if a training takes several processes.
     """
+    if jobs is None and (os.environ.get("FKT_PROCESSES", "1"), os.environ.get("FKT_NODES", "1")) != ("1", "1"):
+        jobs = 1
     gpus = [] if jobs == 1 else visible_gpus()
     jobs = jobs or default_jobs(gpus)
     cores = os.environ.get("FKT_CORES", str(max(1, usable_cores() // jobs)))

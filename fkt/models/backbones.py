@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fkt.core import ranks
+from fkt.models.batchnorm import BatchNorm
 from fkt.params import Model
 
 
@@ -22,7 +24,7 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
     """Return the projection of the shortcut, or None if the block keeps the shape."""
     if stride == 1 and inputs == outputs:
         return None
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), BatchNorm(outputs))
 
 
 class BasicBlock(nn.Module):
@@ -33,9 +35,9 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         self.conv1 = _conv3x3(inputs, width, stride)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.conv2 = _conv3x3(width, width)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm(width)
         self.downsample = _downsample(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,11 +57,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.conv2 = _conv3x3(width, width, stride)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outputs)
+        self.bn3 = BatchNorm(outputs)
         self.downsample = _downsample(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class ResNet(nn.Module):
         small = stem == "small"
         kernel, stride, padding = (3, 1, 1) if small else (7, 2, 3)
         self.conv1 = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
         inputs, stages = width, []
         for number, depth in enumerate(architecture.depths):
@@ -125,8 +127,11 @@ class ResNet(nn.Module):
         return x
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float -> (B, D), the mean of the last feature map over positions."""
-        return self.feature_map(images).mean(dim=(2, 3))
+        """(B, C, H, W) float -> (B, D), the mean of the last feature map over positions.
+
+        In a step of several processes, each gives a part of the images and gets the features of all; see ranks.
+        """
+        return ranks.whole(self.feature_map(images).mean(dim=(2, 3)))
 
 
 BACKBONES: dict[str, Architecture] = {

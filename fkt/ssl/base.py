@@ -49,7 +49,8 @@ class Method(nn.Module, ABC):
     """A self-supervised method: a backbone with heads, targets, queues and memory banks.
 
     State that no gradient updates belongs in buffers, so that a resumed run continues with it. Random numbers come
-    from ``views.generator(name)``, so that they depend on the step only.
+    from ``views.generator(name)``, so that they depend on the step only. With several processes, those of each image
+    are drawn for the whole batch: see ``of_all`` and ``mine`` in fkt.core.ranks.
     """
 
     num_views: int

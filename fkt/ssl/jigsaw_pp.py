@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from fkt.core import ranks
 from fkt.models.backbones import ResNet
 from fkt.params.methods import JigsawPPParams
 from fkt.ssl.base import Method, Setting, SSLOutput
@@ -53,9 +54,9 @@ class JigsawPP(Method):
         """
         (view,) = views.images
         tiles, labels = self.puzzles(view, views.generator("jigsaw_pp"))
-        features = self.pretext_features(tiles.flatten(0, 1))  # (9 * B, D)
-        embedded = self.tile_head(features)  # (9 * B, E)
-        logits = self.classifier(embedded.view(len(view), -1)).float()  # (B, P)
+        features = self.pretext_features(tiles.transpose(0, 1).flatten(0, 1))  # (9 * B, D), place after place
+        embedded = self.tile_head(features).unflatten(0, (NUM_TILES, -1))  # (9, B, E)
+        logits = self.classifier(embedded.transpose(0, 1).flatten(1)).float()  # (B, P)
         with torch.no_grad():
             mean = logits.softmax(dim=1).mean(dim=0)
             logs = {
@@ -70,11 +71,11 @@ class JigsawPP(Method):
 
         A puzzle loses its colors as a whole, so that they do not reveal the foreign tiles.
         """
-        params, count = self.params, len(view)
+        params, count = self.params, ranks.of_all(len(view))
         labels, images, chosen = draw_puzzles(self.permutations, count, params.max_foreign, generator)
-        tiles = draw_tiles(view, params.tiles, generator)[images, chosen]
+        tiles = ranks.whole(draw_tiles(view, params.tiles, generator))[ranks.mine(images), ranks.mine(chosen)]
         gray = happens(generator, count, params.gray_probability)
         project = happens(generator, count, params.projection_probability)
-        gray, project = (flag.to(view.device).view(-1, 1, 1, 1, 1) for flag in (gray, project))
+        gray, project = (ranks.mine(flag).to(view.device).view(-1, 1, 1, 1, 1) for flag in (gray, project))
         tiles = torch.where(gray, grayed(tiles), torch.where(project, projected(tiles), tiles))
         return standardized(tiles), labels

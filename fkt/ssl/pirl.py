@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from fkt.core import ranks
 from fkt.models.backbones import ResNet
 from fkt.params.methods import PirlJigsawParams, PirlParams
 from fkt.ssl.base import Method, Setting, SSLOutput
@@ -122,7 +123,7 @@ class PirlRotation(Pirl):
     def transformed(self, views: Views) -> Tensor:
         """See Pirl.transformed."""
         turns = torch.randint(NUM_TURNS, views.ids.shape, generator=views.generator("pirl_rotation"))
-        embeddings: Tensor = self.rotation_head(self.pretext_features(rotated(views.images[0], turns)))
+        embeddings: Tensor = self.rotation_head(self.pretext_features(rotated(views.images[0], ranks.mine(turns))))
         return embeddings
 
 
@@ -146,12 +147,12 @@ class PirlJigsaw(Pirl):
 
     def shuffled(self, view: Tensor, generator: Generator) -> Tensor:
         """Return the tiles (B, 9, C, T, T) of views (B, C, S, S), each image's in a random order."""
-        order = torch.rand(len(view), NUM_TILES, generator=generator).argsort(dim=1).to(view.device)
-        tiles = draw_tiles(view, self.tiles, generator)
+        order = torch.rand(ranks.of_all(len(view)), NUM_TILES, generator=generator).argsort(dim=1)
+        tiles, order = draw_tiles(view, self.tiles, generator), ranks.mine(order).to(view.device)
         return tiles[torch.arange(len(view), device=view.device)[:, None], order]
 
     def embedded(self, tiles: Tensor) -> Tensor:
         """Return the embeddings (B, E) of shuffled tiles (B, 9, C, T, T); they depend on the order."""
-        each = self.tile_head(self.pretext_features(tiles.flatten(0, 1)))  # (9 * B, E)
-        together: Tensor = self.puzzle_head(each.view(len(tiles), -1))
+        each = self.tile_head(self.pretext_features(tiles.transpose(0, 1).flatten(0, 1)))  # (9 * B, E)
+        together: Tensor = self.puzzle_head(each.unflatten(0, (NUM_TILES, -1)).transpose(0, 1).flatten(1))
         return together

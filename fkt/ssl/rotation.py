@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fkt.core import ranks
 from fkt.models.backbones import ResNet
 from fkt.params.methods import RotationParams
 from fkt.ssl.base import Method, Setting, SSLOutput
@@ -34,10 +35,10 @@ class Rotation(Method):
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. Logs ``rotation_accuracy`` with the weights of the loss; chance is 1/4."""
         (view,) = views.images
-        count = len(view)
+        count = len(views.ids)
         order = torch.rand(count, NUM_TURNS - 1, generator=views.generator("rotation")).argsort(dim=1)
         turns = order[:, : self.rotated_copies].T + 1  # (R, B)
-        copies = [rotated(view, turn) for turn in turns]
+        copies = [rotated(view, ranks.mine(turn)) for turn in turns]
         features = self.backbone(torch.cat([view, *copies]))  # ((1 + R) * B, D)
         logits = self.head(features).float()
         targets = torch.cat([torch.zeros(1, count, dtype=torch.int64), turns]).to(view.device)  # (1 + R, B)
@@ -80,8 +81,9 @@ class WithRotation(Method):
         """
         base = self.method(views)
         upright = torch.cat(views.images)  # (V * B, C, S, S)
-        turns = torch.randint(NUM_TURNS, (len(upright),), generator=views.generator("with_rotation")).to(upright.device)
-        logits = self.head(self.pretext_features(rotated(upright, turns))).float()  # (V * B, 4)
+        count = ranks.of_all(len(upright))
+        turns = torch.randint(NUM_TURNS, (count,), generator=views.generator("with_rotation")).to(upright.device)
+        logits = self.head(self.pretext_features(rotated(upright, ranks.mine(turns)))).float()  # (V * B, 4)
         rotation = F.cross_entropy(logits, turns)
         logs = {
             **base.logs,

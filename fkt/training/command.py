@@ -7,10 +7,13 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fkt.core import ranks
 from fkt.core.arms import NETWORKS
 from fkt.core.errors import UserError, enough_memory, reported
+from fkt.core.hardware import requested_nodes, requested_processes
 from fkt.core.runs import Run, is_skipped, plan_path, stage_item
 from fkt.core.seals import seal
+from fkt.training.launch import launch, reported_to_launcher
 
 if TYPE_CHECKING:
     from fkt.params import Params
@@ -22,7 +25,8 @@ NOTE = "Not trained: 'modes' in params.yaml names no mode that needs this run. A
 def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
     """Run a training stage: ``python -m stages.SECTION NETWORK [SEED]``; under DVC, its name has the seed.
 
-    Where the plan skips the network, only a note is left in place of the outputs.
+    Where the plan skips the network, only a note is left in place of the outputs. With FKT_PROCESSES or FKT_NODES the
+    stage runs itself again in several processes, and waits for them.
     """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{section}", description=main.__doc__)
     parser.add_argument("network", choices=[name for name, row in NETWORKS.items() if row.section == section])
@@ -30,7 +34,7 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
     arguments = parser.parse_args()
     if arguments.seed is None:
         parser.error("give a seed")
-    with reported():
+    with reported_to_launcher() if ranks.is_worker() else reported():
         if is_skipped(arguments.network):
             run = Run("", arguments.network, arguments.seed)
             for folder in (run.model, run.log):
@@ -43,11 +47,16 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         params = load_params()
         run = Run(params.dataset, arguments.network, arguments.seed)
         check_plan(run, params)
+        processes = requested_processes()
+        if not ranks.is_worker() and processes * requested_nodes() > 1:
+            launch(f"stages.{section}", run, processes)
+            return
         size = getattr(params, section).batch_size
         remedy = f"{section}.batch_size (now {size}) or prepare.image_size (now {params.prepare.image_size})"
-        with enough_memory(run.label, remedy):
+        with ranks.connected(), enough_memory(run.label, remedy):
             main(run, params)
-        seal(run.log)
+            if ranks.is_first():
+                seal(run.log)
 
 
 def check_plan(run: Run, params: Params) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fkt.core import ranks
+
 
 def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradient of a scalar loss for each parameter, zeros if it has none, and keep the loss's graph.
@@ -13,7 +15,9 @@ def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     the gradients are the same as outside, where the training step computes them.
     """
     with torch.autocast(loss.device.type, enabled=False):
-        return list(torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True))
+        found = list(torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True))
+    ranks.average(found)
+    return found
 
 
 def compare_gradients(ce: Tensor, ssl: Tensor, parameters: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch.optim import Optimizer
 
+from fkt.core import ranks
 from fkt.core.errors import Diverged
 from fkt.core.stopping import Stopped, StopSignals
 from fkt.params import Training
@@ -53,7 +54,7 @@ def fit(
     after a signal, and whatever Objective.check raises.
     """
     optimizer = build_optimizer(objective, training)
-    state = resume.load(objective, optimizer)
+    state = _resumed(objective, optimizer, resume)
     progress = Progress(label, length.steps, state.step, length.passes_per_step)
     if state.step < length.steps:
         with StopSignals(twice_ends=True) as stop:
@@ -74,14 +75,17 @@ def fit(
                     _keep(objective, state, row, keep)
                     began = time.perf_counter()
                     state.check_seconds += began - stopped
-                if stop.number is not None or resume.due(state.step, length.steps):
+                asked = ranks.largest(stop.number or 0)  # the processes end after the same step
+                saved = False
+                if ranks.is_first() and (asked or resume.due(state.step, length.steps)):
                     state.train_seconds += time.perf_counter() - began
                     saved = resume.save(objective, optimizer, state)
                     began = time.perf_counter()
-                if stop.number is not None:
+                if asked:
                     said = f"after step {state.step} of {length.steps}"
-                    raise Stopped(stop.number, f"saved {said}; the next run resumes there" if saved else said)
-                progress.update(state.step, row)
+                    raise Stopped(asked, f"saved {said}; the next run resumes there" if saved else said)
+                if ranks.is_first():
+                    progress.update(state.step, row)
     progress.close()
     if state.kept is not None:
         objective.load_state_dict(state.kept)
@@ -94,9 +98,11 @@ def take_step(
     """Take one step. The losses are summed on the device, so that no step waits for them."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    with torch.autocast(_device(objective), precision, enabled=precision != torch.float32):
+    autocast = torch.autocast(_device(objective).type, precision, enabled=precision != torch.float32)
+    with autocast, ranks.split(len(batch.labels)):
         losses = objective.loss(batch)
     losses["total"].backward()
+    ranks.average([parameter.grad for parameter in objective.parameters() if parameter.grad is not None])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     for name, value in losses.items():
@@ -139,5 +145,18 @@ def _rank(row: dict[str, float]) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def _device(objective: Objective) -> str:
-    return next(objective.parameters()).device.type
+def _resumed(objective: Objective, optimizer: Optimizer, resume: Resume) -> State:
+    """Restore an unfinished run in every process, from the file of the first: hosts may not share a disk."""
+    state = resume.load(objective, optimizer) if ranks.is_first() else State()
+    if ranks.size() > 1:
+        mine = {"module": objective.state_dict(), "optimizer": optimizer.state_dict(), "state": vars(state)}
+        run = ranks.from_first(mine, _device(objective))
+        if not ranks.is_first():
+            objective.load_state_dict(run["module"])
+            optimizer.load_state_dict(run["optimizer"])
+            state = State(**run["state"])
+    return state
+
+
+def _device(objective: Objective) -> torch.device:
+    return next(objective.parameters()).device

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fkt.core import ranks
 from fkt.core.files import replacing, write_json
 from fkt.core.hardware import device_name, peak_memory_mb
 from fkt.core.pipeline import code_digest
@@ -116,6 +117,7 @@ def cost_of(
         "peak_memory_mb": peak_memory_mb(device),
         "steps": length.steps,
         "device": device_name(device),
+        "processes": ranks.size(),
         "threads": torch.get_num_threads(),
         "precision": str(session.precision).removeprefix("torch."),
     }

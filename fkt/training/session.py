@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fkt.core import ranks
 from fkt.core.arms import TEACHER
+from fkt.core.errors import UserError
 from fkt.core.files import file_digest
 from fkt.core.hardware import pick_device, pick_precision, set_threads, setup_torch
 from fkt.core.pipeline import code_digest, stage_params
@@ -148,7 +150,7 @@ class Session:
         start = start or Start()
         objective.to(self.device)
         model, validate, keep = objective.model, None, self.keep
-        if isinstance(model, Classifier):
+        if isinstance(model, Classifier) and ranks.is_first():
             validate = validation(model, self.val_split, self.training.batch_size, self.precision)
         else:
             keep = "last"
@@ -164,6 +166,8 @@ class Session:
             resume=resume,
             label=self.run.label,
         )
+        if not ranks.is_first():
+            return
         if self.params.bn == "recalibrated" or objective.needs_statistics:
             fitted = self._recalibrated(model, fitted, validate)
         record(self, model, fitted, length, keep, start, objective.sizes)
@@ -183,7 +187,8 @@ class Session:
         return replace(fitted, rows=rows, check_seconds=fitted.check_seconds + time.perf_counter() - began)
 
     def _fingerprint(self, length: Length, start: Start) -> str:
-        return fingerprint(
+        """Return the digest of what the run depends on. Raises UserError if another process has another one."""
+        found = fingerprint(
             params=self.settings,
             code=code_digest(self.run.network.stage),
             length=asdict(length),
@@ -194,6 +199,13 @@ class Session:
             precision=str(self.precision),
             device=str(self.device),
         )
+        number = int(found[:15], 16)
+        if (number, -number) != (ranks.largest(number), ranks.largest(-number)):
+            raise UserError(
+                "the processes of this training differ in params.yaml, code, data, version of torch, device or "
+                "precision; make them equal on all hosts (FKT_DEVICE, FKT_PRECISION)"
+            )
+        return found
 
 
 def open_session(params: Params, run: Run) -> Session:
@@ -212,5 +224,5 @@ def open_session(params: Params, run: Run) -> Session:
         labelled_index(train_split.labels, params.labels, run.seed),
         ssl_labelled_index(train_split.labels, params.ssl.label_fraction, run.seed),
     )
-    set_threads(session.batch_flops)
+    set_threads(session.batch_flops / ranks.size())
     return session

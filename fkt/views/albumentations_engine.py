@@ -51,14 +51,17 @@ class AlbumentationsPipeline:
         """Return one normalized view of each image; see ``fkt.views.batched_engine.BatchedPipeline``."""
         return normalize(self.augment(images, *key), self.meta.mean, self.meta.std)
 
-    def augment(self, images: Tensor, *key: int | str) -> Tensor:
-        """Return one view of each image (B, C, H, W) without normalization: uint8, channels-last."""
+    def augment(self, images: Tensor, *key: int | str, first: int = 0) -> Tensor:
+        """Return one view of each image (B, C, H, W) without normalization: uint8, channels-last.
+
+        first: row of the first image in its batch, if the images are a part of one.
+        """
         if not self.steps:
             return images
         inputs: NDArray[np.uint8] = np.ascontiguousarray(images.permute(0, 2, 3, 1).cpu().numpy())
         views = np.empty_like(inputs)
         for position, image in enumerate(inputs):
-            self._seed(key_seed(*key, position))
+            self._seed(key_seed(*key, first + position))
             for transform in self._transforms:
                 image = transform(image=image)["image"]
             views[position] = image.reshape(views.shape[1:])

@@ -53,22 +53,27 @@ class BatchedPipeline:
         self.crops = crops
 
     @torch.no_grad()
-    def __call__(self, images: Tensor, *key: int | str, index: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, images: Tensor, *key: int | str, index: Tensor | None = None, rows: slice = slice(None)
+    ) -> Tensor:
         """Return one view of each image.
 
         images: (B, C, H, W) uint8; index: (B,) positions of the images in the train split, needed only with crops.
+        rows: if the images are only these rows of a batch whose positions are ``index``; their views are those that
+        they have in the whole batch.
         Returns (B, C, H, W) float32, normalized, channels-last, on the same device. The same key gives the same views
         of the same batch in every process and on every device.
         """
         # The precision of the network does not apply to the views.
         with torch.autocast("cpu", enabled=False), torch.autocast(images.device.type, enabled=False):
             generator = keyed_generator(*key)
-            hosts = [one.draw(len(images), generator) for one in self.passes]
+            count = len(images) if index is None else len(index)
+            hosts = [one.draw(count, generator) for one in self.passes]
             if self.crops is not None:  # after all other draws, so that a view with a good first crop does not change
                 crop = self.passes[0]
                 assert isinstance(crop, Sampling) and index is not None
                 hosts[0] = self.crops.choose(crop, hosts[0], index, generator)
-            return self._apply(images, hosts)
+            return self._apply(images, [host[rows] for host in hosts])
 
     def _apply(self, images: Tensor, hosts: Sequence[Tensor]) -> Tensor:
         """Apply the passes with the numbers that they drew, in chunks on the CPU."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fkt.core import ranks
 from fkt.core.errors import ParamsError
 from fkt.core.hardware import requested_workers, usable_cores
 from fkt.data.keys import keyed_generator
@@ -28,7 +29,8 @@ class Views:
     """Augmented views of one batch of training images, and what an SSL method may know about these images."""
 
     images: tuple[Tensor, ...]
-    """V tensors (B, C, H, W), float32, normalized, channels-last. Row i of each is a view of image i."""
+    """V tensors (B, C, H, W), float32, normalized, channels-last. Row i of each is a view of image i. With several
+    processes only the rows of this one: the backbone returns the features of all B images; see fkt.core.ranks."""
     labels: Tensor
     """(B,) int64; -1 if the method may not know the label."""
     ids: Tensor
@@ -48,7 +50,7 @@ class Batch:
     views: Views | None
     """Views of B training images, labelled or not; None if the run has no SSL."""
     images: Tensor | None
-    """B labelled images, or None."""
+    """B labelled images, or None. With several processes only those of this one."""
     labels: Tensor
     """(B,) int64, for cross-entropy: labels of ``images``, or of the images in ``views`` if ``images`` is None; -1 if
     the label is not in the label budget."""
@@ -84,7 +86,8 @@ class Loader:
         ssl_labelled: positions of the images whose labels an SSL method may see; num_views: 0 = no views; views and
         images: pipelines of the two streams; images=None: no labelled images; same_images: the images of the views
         in place of an independent stream; device: of the batches, by default the split's. Raises ParamsError if the
-        split cannot fill a batch of views, or if ``images`` has no labelled images.
+        split cannot fill a batch of views, if ``images`` has no labelled images, or if the processes cannot share a
+        batch equally.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -99,6 +102,7 @@ class Loader:
         self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
         self.num_views, self.views, self.images, self.same_images = num_views, views, images, same_images
         self.batch_size, self.seed = batch_size, seed
+        self.rows = ranks.rows(batch_size)
         self._orders: dict[str, tuple[int, Tensor]] = {}
 
     def batch(self, step: int) -> Batch:
@@ -120,11 +124,11 @@ class Loader:
             index = self._view_index(step)
             stored = self._stored(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            augmented = tuple(_augment(self.views, stored, index, *key) for key in keys)
+            augmented = tuple(self._views(self.views, stored, index, *key) for key in keys)
             views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
         if self.images is not None:
             index = index if self.same_images else self._labelled_index(step)
-            images = _augment(self.images, self._stored(index), index, self.seed, "image", step)
+            images = self._views(self.images, self._stored(index), index, self.seed, "image", step)
         labels = self.known[index]
         return Batch(views, images, labels, bool((labels >= 0).any()))
 
@@ -143,8 +147,14 @@ class Loader:
         return normalize(images, meta.mean, meta.std) if images.dtype == torch.uint8 else images
 
     def _stored(self, index: Tensor) -> Tensor:
-        images = self.split.images(index)
+        images = self.split.images(index[self.rows])
         return images if self.on_host else images.to(self.device)
+
+    def _views(self, pipeline: Pipeline, images: Tensor, index: Tensor, *key: int | str) -> Tensor:
+        """Return a view of each image of this process; index: of the whole batch."""
+        if isinstance(pipeline, AlbumentationsPipeline):
+            return pipeline.augment(images, *key, first=self.rows.start)
+        return pipeline(images, *key, index=index, rows=self.rows)
 
     def _view_index(self, step: int) -> Tensor:
         epoch, at = divmod(step, len(self.split) // self.batch_size)
@@ -170,12 +180,6 @@ class Loader:
 def _known(split: Split, positions: Tensor) -> Tensor:
     """Return the labels (N,) of a split, -1 outside of the positions."""
     return torch.full((len(split),), -1).index_copy_(0, positions, split.labels.cpu()[positions])
-
-
-def _augment(pipeline: Pipeline, images: Tensor, index: Tensor, *key: int | str) -> Tensor:
-    if isinstance(pipeline, AlbumentationsPipeline):
-        return pipeline.augment(images, *key)
-    return pipeline(images, *key, index=index)
 
 
 @dataclass

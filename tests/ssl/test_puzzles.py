@@ -222,7 +222,7 @@ def test_the_loss_is_the_cross_entropy_of_the_permutation_from_standardized_tile
     assert passed.shape == (72, 1, 6, 6) and len(output.features) == 72
     torch.testing.assert_close(standardized(passed), passed)
     tiles, labels = method.puzzles(made.images[0], made.generator("jigsaw_pp"))
-    assert torch.equal(tiles.flatten(0, 1), passed)
+    assert torch.equal(tiles.transpose(0, 1).flatten(0, 1), passed), "place after place"
     rows = zip(logits[0].tolist(), labels.tolist(), strict=True)
     expected = sum(references.cross_entropy(row, label) for row, label in rows) / 8
     assert output.loss.item() == pytest.approx(expected, rel=1e-5)

@@ -67,7 +67,7 @@ class Rows:
             images = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
             if step == self.poison_at:
                 images[0, 0] = torch.nan
-            yield Batch(views=None, images=images, labels=None)
+            yield Batch(views=None, images=images, labels=torch.zeros(8))
 
 
 def run(

@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from fkt.core import ranks
 from fkt.models.backbones import ResNet
 from fkt.models.flops import forward_flops
 from fkt.params.methods import TilesParams
@@ -22,7 +23,8 @@ def draw_tiles(images: Tensor, params: TilesParams, generator: Generator) -> Ten
     size = (params.puzzle_size, params.puzzle_size)
     if images.shape[2:] != size:
         images = F.interpolate(images, size, mode="bilinear", antialias=True)
-    return cut(images, draw_places(params, len(images), images.shape[1], generator), params.tile_size)
+    places = draw_places(params, ranks.of_all(len(images)), images.shape[1], generator)
+    return cut(images, ranks.mine(places), params.tile_size)
 
 
 def draw_places(params: TilesParams, count: int, channels: int, generator: Generator) -> Tensor:
