@@ -150,6 +150,14 @@ def test_a_failure_stops_what_depends_on_it_and_no_more(toy: Toy) -> None:
     assert done.returncode == 1 and re.search(failure.format("repro"), done.stdout) and "failed: bad." in done.stderr
 
 
+def test_a_job_that_was_killed_says_so(toy: Toy) -> None:
+    toy.stage("first", work="kill -9 $PPID")  # DVC is the parent of the shell
+    toy.stage("other")
+    done = toy.repro(2)
+    assert done.returncode == 1 and "failed: first" in done.stderr and "DVC was ended by SIGKILL" in done.stdout
+    assert "other-" in toy.events()
+
+
 def test_one_job_is_a_plain_dvc_repro(toy: Toy) -> None:
     toy.stage("first", work="echo said by first")
     toy.stage("second", "first")

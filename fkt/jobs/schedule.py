@@ -4,6 +4,7 @@ Each is a ``dvc repro --single-item``, so that the locks, the run cache and dvc.
 """
 
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -138,4 +139,6 @@ class Schedule:
                 self._paused_until = time.monotonic() + BUSY_SECONDS
         else:
             self.failed += job.names
+            if (code := job.process.returncode) < 0:
+                text += f"\nDVC was ended by {signal.Signals(-code).name}"
             self.watch.fails(job.names[0], job.log, text)
