@@ -12,6 +12,7 @@ import torch
 
 from fkt.core.arms import PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError
+from fkt.core.files import file_digest
 from fkt.core.runs import Run, maps_path, prepared_path, transfer_path, transfer_prepared_path
 from fkt.data.meta import Meta, load_meta, write_meta
 from fkt.data.store import load_split
@@ -157,7 +158,8 @@ def test_a_model_of_another_training_is_refused(params: Params, capsys: pytest.C
     with pytest.raises(CheckpointError, match=f"lambda was .* in its training, and now is 0.125; {remedy}"):
         main("functional", params.model_copy(update={"ssl_weight": 0.125}))
     meta = load_meta(prepared_path("digits"))
-    write_meta(prepared_path("digits"), replace(meta, checksums={"images.npy": "other"}))
+    intact = {"labels.npy": file_digest(prepared_path("digits") / "labels.npy")}
+    write_meta(prepared_path("digits"), replace(meta, checksums=intact))
     with pytest.raises(CheckpointError, match="functional/s0: data was .*, and now is .*; run"):
         main("functional", params)
     write_meta(prepared_path("digits"), meta)
