@@ -14,10 +14,11 @@ from fkt.core.stopping import Stopped, stop_signals
 from tests.conftest import ROOT, make_environment
 
 STAGE = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from fkt.core.errors import reported
 from fkt.core.stopping import Stopped, StopSignals, prepare_to_stop
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 prepare_to_stop()
 name = sys.argv[1]
 with reported(), StopSignals(twice_ends=True) as stop:
@@ -51,7 +52,7 @@ def test_a_signal_ends_a_stage_with_one_line_and_its_status(tmp_path: Path, name
     process = start(tmp_path, "a")
     wait_for(tmp_path / "a.began")
     process.send_signal(number)
-    assert process.communicate()[1] == f"interrupted by SIG{name} (saved); finished stages are kept\n"
+    assert process.communicate(timeout=60)[1] == f"interrupted by SIG{name} (saved); finished stages are kept\n"
     assert process.returncode == 128 + number
 
 
@@ -65,7 +66,7 @@ def test_a_stage_waits_for_a_process_that_still_runs_it_and_not_for_a_dead_one(t
     first.kill()
     wait_for(tmp_path / "b.began")
     (tmp_path / "b.end").touch()
-    assert second.wait() == 0
+    assert second.wait(60) == 0
     first.communicate(), second.communicate()
 
 
