@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,6 +51,19 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(socket.socket, "connect_ex", refused)
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Heed Ctrl-C and a closed terminal, here and in processes that the test starts, though nohup and & ignore them."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.getsignal(number) for number in usual}
+    for number in usual:
+        if before[number] == signal.SIG_IGN:
+            signal.signal(number, usual[number])
+    yield
+    for number in usual:
+        signal.signal(number, before[number])
 
 
 def make_environment() -> dict[str, str]:

@@ -14,11 +14,10 @@ from fkt.core.stopping import Stopped, stop_signals
 from tests.conftest import ROOT, make_environment
 
 STAGE = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from fkt.core.errors import reported
 from fkt.core.stopping import Stopped, StopSignals, prepare_to_stop
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 prepare_to_stop()
 name = sys.argv[1]
 with reported(), StopSignals(twice_ends=True) as stop:
@@ -46,6 +45,7 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"{path} is missing after 30 s")
 
 
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("name", ["TERM", "HUP"])
 def test_a_signal_ends_a_stage_with_one_line_and_its_status(tmp_path: Path, name: str) -> None:
     number = signal.Signals[f"SIG{name}"]
@@ -67,7 +67,7 @@ def test_a_stage_waits_for_a_process_that_still_runs_it_and_not_for_a_dead_one(t
     wait_for(tmp_path / "b.began")
     (tmp_path / "b.end").touch()
     assert second.wait(60) == 0
-    first.communicate(), second.communicate()
+    first.communicate(timeout=60), second.communicate(timeout=60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
@@ -77,15 +77,16 @@ def test_a_stage_ends_when_dvc_has_died(tmp_path: Path) -> None:
     wait_for(tmp_path / "a.began")
     process.kill()
     wait_for(tmp_path / "a.stopped")
-    process.communicate()
+    process.communicate(timeout=60)
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_ctrl_c_during_imports_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("open('a.began', 'w').close()\nimport time\ntime.sleep(30)\n")
     process = start(tmp_path, "a", "import stages\nimport slow")
     wait_for(tmp_path / "a.began")
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[1] == "interrupted\n" and process.returncode == -signal.SIGINT
+    assert process.communicate(timeout=60)[1] == "interrupted\n" and process.returncode == -signal.SIGINT
 
 
 def test_the_early_signal_of_a_scheduler_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

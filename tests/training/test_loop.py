@@ -138,6 +138,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
     assert len(parts.progress) == 18, "the steps before the last save are not done again"
 
 
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "USR1"])
 def test_a_signal_saves_after_the_step_it_came_in_and_the_next_run_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
