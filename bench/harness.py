@@ -68,7 +68,7 @@ def noise_session(network: str, batch_size: int, changes: Mapping[str, Any]) -> 
     known = torch.arange(count)
     run = Run("noise", network, 0)
     session = Session(params, run, device, pick_precision(device), split, split, known, known)
-    set_threads(session.batch_flops)
+    set_threads(session.part_flops)
     return session
 
 

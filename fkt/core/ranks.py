@@ -94,11 +94,11 @@ def is_first() -> bool:
 
 
 def rows(batch_size: int) -> slice:
-    """Return which rows of each batch belong to this process. Raises ParamsError if the parts are not equal."""
+    """Return which rows of a batch, or of a part of one, are this process's. Raises ParamsError if some have more."""
     if batch_size % _world.size:
         raise ParamsError(
-            f"batch_size: {batch_size} is not divisible by the number of processes, {_world.size}; change it, or "
-            "FKT_PROCESSES"
+            f"batch_size: {_world.size} processes cannot share {batch_size} images (batch_size / accumulate_steps) "
+            "equally; change one of them, or FKT_PROCESSES"
         )
     part = batch_size // _world.size
     return slice(_world.rank * part, (_world.rank + 1) * part)

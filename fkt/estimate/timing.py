@@ -72,10 +72,10 @@ def measure(params: Params, counts: Counts, began: float) -> dict[str, Any]:
     timed: dict[object, tuple[tuple[float, float, float], float]] = {}
     for name in params.trained:
         real = noise_session(params, name, meta, counts, device)
-        set_threads(real.batch_flops)
-        share = min(1.0, MOST_FLOPS / real.batch_flops) if device.type == "cpu" else 1.0
-        batch = max(min(8, real.training.batch_size), round(real.training.batch_size * share))
-        small = real.training.model_copy(update={"batch_size": batch})
+        set_threads(real.part_flops)
+        share = min(1.0, MOST_FLOPS / real.part_flops) if device.type == "cpu" else 1.0
+        batch = max(min(8, real.training.part_size), round(real.training.part_size * share))
+        small = real.training.model_copy(update={"batch_size": batch, "accumulate_steps": 1})
         session = noise_session(params.model_copy(update={real.run.network.section: small}), name, meta, counts, device)
         before = spent.get(chain(name)[-2].name, 0.0) if len(chain(name)) > 1 else 0.0
         if real.run.network.section == "distill":
@@ -89,7 +89,7 @@ def measure(params: Params, counts: Counts, began: float) -> dict[str, Any]:
             timed[kind] = _seconds(session, objective, loader), _check_seconds(session, objective)
         (warm, step, _), check = timed[kind]
         grown = peak_memory_mb(torch.device("cpu")) - base
-        growth = max(growth, grown * real.training.batch_size / batch)
+        growth = max(growth, grown * real.training.part_size / batch)
         steps = max(1, round(length.steps * batch / real.training.batch_size))
         networks[name] = {
             "steps": steps,
@@ -171,9 +171,10 @@ def _seconds(session: Session, objective: Objective, loader: Loader) -> tuple[fl
     optimizer, state = build_optimizer(objective, session.training), State()
     began = stepped = time.perf_counter()
     first = worked = 0.0
-    for batch in loader.steps(0, MOST_STEPS + 1):
+    batches = loader.steps(0, MOST_STEPS + 1)
+    while state.step <= MOST_STEPS:
         objective.before_step(state.step, 10**9)
-        take_step(objective, optimizer, batch, 1e-4, session.precision, state)
+        take_step(objective, optimizer, batches, 1, 1e-4, session.precision, state)
         objective.after_step(state.step / 10**9)
         if state.step == 1:
             _synchronize()

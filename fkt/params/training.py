@@ -1,8 +1,8 @@
 """The sections of the training runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fkt.params.base import Count, Fraction, Natural, NonNegative, PathText, Positive, Probability, Section, Size
 from fkt.params.sections import Backbone, Width
@@ -30,6 +30,11 @@ class Training(Section):
     """Passes over the images that the run learns from; empty: as budget.unit says."""
     batch_size: Size
     """Images in a step; views of the same image count once."""
+    accumulate_steps: Count
+    """Parts of a batch that go through the network one after another; the step follows the mean of their gradients.
+    The memory is that of one part. Cross-entropy stays the mean over the batch. An SSL loss that compares images with
+    each other compares those of a part alone: contrastive losses have fewer negatives (the queue of MoCo and the memory
+    bank of PIRL stay). Batch normalization uses the statistics of a part."""
     optimizer: Literal["sgd", "adamw", "lars"]
     """How the weights follow the gradient."""
     learning_rate: Positive
@@ -42,6 +47,21 @@ class Training(Section):
     """For weights of two or more dimensions; biases and normalization layers have none."""
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
     """Fraction of the steps over which the learning rate rises."""
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        size, parts = self.batch_size, self.accumulate_steps
+        if size % parts or size < 2 * parts:
+            raise ValueError(
+                f"accumulate_steps: {parts} does not divide batch_size: {size} into equal parts of two or more images; "
+                "change one of them"
+            )
+        return self
+
+    @property
+    def part_size(self) -> int:
+        """Images that go through the network at once."""
+        return self.batch_size // self.accumulate_steps
 
 
 class ScheduleParams(Section):
@@ -82,6 +102,15 @@ class Joint(Training):
     gradient_checks: Natural
     """How often along the run the gradients of the two losses are compared; 0 = never. A comparison costs about as much
     as a backward pass and does not change the training."""
+
+    @model_validator(mode="after")
+    def _gradnorm_sees_whole_batches(self) -> Self:
+        if self.balance == "gradnorm" and self.accumulate_steps > 1:
+            raise ValueError(
+                "balance: gradnorm compares the gradients of whole batches; set accumulate_steps: 1, or choose another "
+                "balance"
+            )
+        return self
 
 
 class ImageNet(Training):

@@ -56,7 +56,7 @@ class MoCo(MomentumMethod):
         self.register_buffer("queue_labels", torch.full((size,), -1))  # (K,)
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))  # index of the oldest key
         self.sizes = {"queue_size": size}
-        self._new_keys: tuple[Tensor, Tensor, Tensor] | None = None  # keys, images and labels of this step
+        self._new_keys: list[tuple[Tensor, Tensor, Tensor]] = []  # keys, images and labels of this step
 
     def forward(self, views: Views) -> SSLOutput:
         """See Method.forward. The features are those of the queries: (B, D), or (2B, D) with ``symmetric``.
@@ -80,15 +80,15 @@ class MoCo(MomentumMethod):
             excluded = excluded | false_negatives
         loss = info_nce(queries, keys, self.queue, self.temperature, excluded)
         # They enter the queue after the step: the backward pass still needs the old queue.
-        self._new_keys = F.normalize(keys.float(), dim=1), ids, labels
+        self._new_keys.append((F.normalize(keys.float(), dim=1), ids, labels))
         return SSLOutput(loss, torch.cat(features), logs)
 
     def after_step(self, progress: float) -> None:
         """Move the key network, and put the new keys into the queue."""
         super().after_step(progress)
-        if self._new_keys is not None:
-            self._enqueue(*self._new_keys)
-            self._new_keys = None
+        for new in self._new_keys:
+            self._enqueue(*new)
+        self._new_keys = []
 
     @torch.no_grad()
     def _enqueue(self, keys: Tensor, ids: Tensor, labels: Tensor) -> None:

@@ -73,7 +73,7 @@ class Pirl(Method):
         self.bank = MemoryBank(setting.num_images, params.embedding_size, params.bank_momentum)
         self.contrast = nce if params.loss == "nce" else bank_info_nce
         self.params = params
-        self._last: tuple[Tensor, Tensor] | None = None  # ids and embeddings of this step
+        self._new: list[tuple[Tensor, Tensor]] = []  # ids and embeddings of this step
 
     @abstractmethod
     def transformed(self, views: Views) -> Tensor:
@@ -95,7 +95,7 @@ class Pirl(Method):
         transformed = self.bank.similarities(self.transformed(views), ids)
         loss = params.transformed_weight * self.contrast(transformed, params.temperature)
         loss = loss + (1 - params.transformed_weight) * self.contrast(untransformed, params.temperature)
-        self._last = views.ids, image.detach()
+        self._new.append((views.ids, image.detach()))
         with torch.no_grad():
             logs = {
                 "image_similarity": untransformed[:, 0].mean(),
@@ -106,10 +106,10 @@ class Pirl(Method):
         return SSLOutput(loss, features, embedding_health(image) | logs)
 
     def after_step(self, progress: float) -> None:
-        """Update the bank with the embeddings of the last forward pass."""
-        if self._last is not None:
-            self.bank.update(*self._last)
-            self._last = None
+        """Update the bank with the embeddings of the step."""
+        for ids, embeddings in self._new:
+            self.bank.update(ids, embeddings)
+        self._new = []
 
 
 class PirlRotation(Pirl):

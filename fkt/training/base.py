@@ -64,13 +64,19 @@ class SupervisedLoss(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
         self.label_smoothing = params.label_smoothing
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: Tensor, step_labels: Tensor | None = None) -> Tensor:
         """(B, K) logits, (B,) int64 labels, -1 where unknown -> scalar, in float32: a mean over known labels.
 
-        Without a known label it is NaN.
+        Without a known label it is NaN. step_labels: those of all parts of a batch, of which this is one; the mean over
+        the parts, 0 where a part has no known label, is then that over the batch.
         """
         weights, smoothing = self.weights, self.label_smoothing
-        return F.cross_entropy(logits.float(), labels, weights, ignore_index=UNKNOWN, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits.float(), labels, weights, ignore_index=UNKNOWN, label_smoothing=smoothing)
+        return loss if step_labels is None else loss * self._mean_weight(labels) / self._mean_weight(step_labels)
+
+    def _mean_weight(self, labels: Tensor) -> Tensor:
+        known = (labels != UNKNOWN).float()
+        return (known if self.weights is None else known * self.weights[labels.clamp(min=0)]).mean()
 
 
 @torch.no_grad()

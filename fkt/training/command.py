@@ -51,8 +51,11 @@ def training_stage(section: str, main: Callable[[Run, Params], None]) -> None:
         if not ranks.is_worker() and processes * requested_nodes() > 1:
             launch(f"stages.{section}", run, processes)
             return
-        size = getattr(params, section).batch_size
-        remedy = f"{section}.batch_size (now {size}) or prepare.image_size (now {params.prepare.image_size})"
+        training, image_size = getattr(params, section), params.prepare.image_size
+        remedy = (
+            f"{section}.batch_size (now {training.batch_size}) or prepare.image_size (now {image_size}), or raise "
+            f"{section}.accumulate_steps (now {training.accumulate_steps})"
+        )
         with ranks.connected(), enough_memory(run.label, remedy):
             main(run, params)
             if ranks.is_first():

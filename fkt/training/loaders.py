@@ -27,6 +27,7 @@ def labelled_loader(session: Session, batch_size: int) -> Loader:
         views=labelled,
         images=labelled,
         batch_size=batch_size,
+        parts=session.training.accumulate_steps,
         seed=session.run.seed,
         device=session.device,
     )
@@ -57,6 +58,7 @@ def views_loader(
         images=images,
         same_images=same_images,
         batch_size=session.training.batch_size,
+        parts=session.training.accumulate_steps,
         seed=session.run.seed,
         device=session.device,
     )

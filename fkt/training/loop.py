@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -60,10 +62,11 @@ def fit(
         with StopSignals(twice_ends=True) as stop:
             objective.train()
             began = time.perf_counter()
-            for batch in loader.steps(state.step, length.steps):
+            batches = loader.steps(state.step, length.steps)
+            while state.step < length.steps:
                 rate = learning_rate(state.step, length.steps, training.learning_rate, training.warmup_fraction)
                 objective.before_step(state.step, length.steps)
-                take_step(objective, optimizer, batch, rate, precision, state)
+                take_step(objective, optimizer, batches, training.accumulate_steps, rate, precision, state)
                 objective.after_step(state.step / length.steps)
                 row = None
                 if length.is_check(state.step):
@@ -93,22 +96,35 @@ def fit(
 
 
 def take_step(
-    objective: Objective, optimizer: Optimizer, batch: Batch, rate: float, precision: torch.dtype, state: State
+    objective: Objective,
+    optimizer: Optimizer,
+    batches: Iterator[Batch],
+    parts: int,
+    rate: float,
+    precision: torch.dtype,
+    state: State,
 ) -> None:
-    """Take one step. The losses are summed on the device, so that no step waits for them."""
+    """Take one step along the mean gradient of the next batches, which are the parts of one.
+
+    The losses are summed on the device, so that no step waits for them.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
     autocast = torch.autocast(_device(objective).type, precision, enabled=precision != torch.float32)
-    with autocast, ranks.split(len(batch.labels)):
-        losses = objective.loss(batch)
-    losses["total"].backward()
+    told: set[str] = set()
+    for batch in islice(batches, parts):
+        with autocast, ranks.split(len(batch.labels)):
+            losses = objective.loss(batch)
+        (losses["total"] / parts).backward()
+        for name, value in losses.items():
+            value = value.detach()
+            state.sums[name] = state.sums[name] + value if name in state.sums else value
+        told.update(losses)
     ranks.average([parameter.grad for parameter in objective.parameters() if parameter.grad is not None])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    for name, value in losses.items():
-        value = value.detach()
-        state.sums[name] = state.sums[name] + value if name in state.sums else value
-        state.counted[name] = state.counted.get(name, 0) + 1
+    for name in told:  # a part may lack a value, whose sum over the parts is then that of the others
+        state.counted[name] = state.counted.get(name, 0) + parts
     state.step += 1
 
 

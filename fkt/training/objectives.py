@@ -66,7 +66,7 @@ class Supervised(Objective):
         """See Objective.loss."""
         assert batch.images is not None
         features = self.classifier.backbone(batch.images)
-        loss = self.cross_entropy(self.classifier.head(features), batch.labels)
+        loss = self.cross_entropy(self.classifier.head(features), batch.labels, batch.step_labels)
         return {"total": loss, "ce": loss.detach(), **health(features)}
 
 
@@ -93,7 +93,7 @@ class Frozen(Representational):
         self.classifier.backbone.eval()
         with torch.no_grad():
             features = self.classifier.backbone(batch.images)
-        loss = self.cross_entropy(self.classifier.head(features), batch.labels)
+        loss = self.cross_entropy(self.classifier.head(features), batch.labels, batch.step_labels)
         return {"total": loss, "ce": loss.detach(), **health(features)}
 
 
@@ -175,7 +175,7 @@ class Functional(Objective):
         ssl = output.loss
         # Without a label in the batch, cross-entropy and its gradient are 0. The images still go through the network,
         # so that BatchNorm sees them in every step, and every step costs the same.
-        ce = self.cross_entropy(logits, labels) if batch.has_labels else 0.0 * logits.float().sum()
+        ce = self.cross_entropy(logits, labels, batch.step_labels) if batch.has_labels else 0.0 * logits.float().sum()
         # SimSiam's loss is negative, which these balances cannot handle. A constant does not change the gradient.
         fused = self.balance(ce, ssl - self.method.lower_bound if self.balance.by_size else ssl)
         compared = compare_gradients(ce, ssl, list(self.classifier.backbone.parameters())) if self._compare else {}

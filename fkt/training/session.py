@@ -87,11 +87,11 @@ class Session:
         return stage_params(self.run.network.stage, self.params.model_dump(by_alias=True, mode="json"))
 
     @property
-    def batch_flops(self) -> int:
-        """FLOPs of a forward pass of ``batch_size`` images, whatever the arm and the SSL method do with a batch."""
+    def part_flops(self) -> int:
+        """FLOPs of a forward pass of one part of a batch, whatever the arm and the SSL method do with an image."""
         with seeded("flops"):
             backbone = build_backbone(self.model, self.meta.channels)
-        return image_flops(backbone, self.meta.channels, self.meta.image_size) * self.training.batch_size
+        return image_flops(backbone, self.meta.channels, self.meta.image_size) * self.training.part_size
 
     def fresh_backbone(self) -> ResNet:
         """Return a new backbone. One seed gives every arm the same weights; the teacher has its own."""
@@ -151,7 +151,7 @@ class Session:
         objective.to(self.device)
         model, validate, keep = objective.model, None, self.keep
         if isinstance(model, Classifier) and ranks.is_first():
-            validate = validation(model, self.val_split, self.training.batch_size, self.precision)
+            validate = validation(model, self.val_split, self.training.part_size, self.precision)
         else:
             keep = "last"
         resume = Resume(self.run.checkpoint(self._fingerprint(length, start)))
@@ -224,5 +224,5 @@ def open_session(params: Params, run: Run) -> Session:
         labelled_index(train_split.labels, params.labels, run.seed),
         ssl_labelled_index(train_split.labels, params.ssl.label_fraction, run.seed),
     )
-    set_threads(session.batch_flops / ranks.size())
+    set_threads(session.part_flops / ranks.size())
     return session

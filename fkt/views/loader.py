@@ -56,6 +56,8 @@ class Batch:
     the label is not in the label budget."""
     has_labels: bool = True
     """Whether a label is in the label budget; known without a look at ``labels`` on the device."""
+    step_labels: Tensor | None = None
+    """The labels of all parts of the batch, if this is one of several parts."""
 
 
 class Loader:
@@ -65,6 +67,8 @@ class Loader:
     Labelled images: permutations of the labelled positions one after another, cut into batches. If there are fewer
     labelled images than the batch size, a batch repeats them, each time with new random numbers. The streams are
     independent, or the images of the second are the same as those of the views, labelled or not.
+
+    A batch may come in parts, which together are the same batch.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Loader:
         images: Pipeline | None,
         same_images: bool = False,
         batch_size: int,
+        parts: int = 1,
         seed: int,
         device: torch.device | None = None,
     ) -> None:
@@ -85,9 +90,9 @@ class Loader:
 
         ssl_labelled: positions of the images whose labels an SSL method may see; num_views: 0 = no views; views and
         images: pipelines of the two streams; images=None: no labelled images; same_images: the images of the views
-        in place of an independent stream; device: of the batches, by default the split's. Raises ParamsError if the
-        split cannot fill a batch of views, if ``images`` has no labelled images, or if the processes cannot share a
-        batch equally.
+        in place of an independent stream; batch_size: of all parts; device: of the batches, by default the split's.
+        Raises ParamsError if the split cannot fill a batch of views, if ``images`` has no labelled images, or if the
+        processes cannot share a part equally.
         """
         if num_views and batch_size > len(split):
             raise ParamsError(
@@ -101,36 +106,47 @@ class Loader:
         self.labelled = labelled.cpu()
         self.known, self.ssl_known = _known(split, self.labelled), _known(split, ssl_labelled.cpu())
         self.num_views, self.views, self.images, self.same_images = num_views, views, images, same_images
-        self.batch_size, self.seed = batch_size, seed
-        self.rows = ranks.rows(batch_size)
+        self.batch_size, self.parts, self.seed = batch_size, parts, seed
+        self.rows = ranks.rows(batch_size // parts)
         self._orders: dict[str, tuple[int, Tensor]] = {}
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step, counted from 0."""
-        return self._finished(self._augmented(step))
+    def batch(self, number: int) -> Batch:
+        """Return a part of a batch. number: step * parts + part, each counted from 0."""
+        return self._finished(self._augmented(number))
 
     def steps(self, start: int, stop: int) -> Iterator[Batch]:
-        """Yield the batches of steps start ... stop - 1. albumentations works ahead in FKT_WORKERS processes."""
-        if self.on_host:
-            yield from map(self._finished, made_ahead(self._augmented, range(start, stop)))
-        else:
-            yield from map(self.batch, range(start, stop))
+        """Yield the batches of steps start ... stop - 1, part after part.
 
-    def _augmented(self, step: int) -> Batch:
-        """Return the batch of a step. With albumentations it is on the CPU in uint8: a quarter of the bytes to move."""
+        albumentations works ahead in FKT_WORKERS processes.
+        """
+        numbers = range(start * self.parts, stop * self.parts)
+        if self.on_host:
+            yield from map(self._finished, made_ahead(self._augmented, numbers))
+        else:
+            yield from map(self.batch, numbers)
+
+    def _augmented(self, number: int) -> Batch:
+        """Return a part of a batch. With albumentations it is on the CPU in uint8: a quarter of the bytes to move."""
+        step, part = divmod(number, self.parts)
+        size = self.batch_size // self.parts
+        here = slice(part * size, (part + 1) * size)
+        mine = slice(here.start + self.rows.start, here.start + self.rows.stop)
         views = images = None
         index = torch.zeros(0, dtype=torch.int64)
         if self.num_views:
             index = self._view_index(step)
-            stored = self._stored(index)
             keys = [(self.seed, "view", view, step) for view in range(self.num_views)]
-            augmented = tuple(self._views(self.views, stored, index, *key) for key in keys)
-            views = Views(augmented, self.ssl_known[index], index, (self.seed, "method", step))
+            stored = self._stored(index[mine])
+            augmented = tuple(self._views(self.views, stored, index, mine, *key) for key in keys)
+            ids = index[here]
+            views = Views(augmented, self.ssl_known[ids], ids, (self.seed, "method", number))
         if self.images is not None:
             index = index if self.same_images else self._labelled_index(step)
-            images = self._views(self.images, self._stored(index), index, self.seed, "image", step)
+            images = self._views(self.images, self._stored(index[mine]), index, mine, self.seed, "image", step)
         labels = self.known[index]
-        return Batch(views, images, labels, bool((labels >= 0).any()))
+        step_labels = labels if self.parts > 1 else None
+        labels = labels[here]
+        return Batch(views, images, labels, bool((labels >= 0).any()), step_labels)
 
     def _finished(self, batch: Batch) -> Batch:
         """Move a batch to its device, and normalize images that are still uint8."""
@@ -139,7 +155,8 @@ class Loader:
             moved = tuple(self._normalized(view) for view in views.images)
             views = replace(views, images=moved, labels=views.labels.to(self.device), ids=views.ids.to(self.device))
         images = None if images is None else self._normalized(images)
-        return replace(batch, views=views, images=images, labels=batch.labels.to(self.device))
+        step_labels = None if batch.step_labels is None else batch.step_labels.to(self.device)
+        return replace(batch, views=views, images=images, labels=batch.labels.to(self.device), step_labels=step_labels)
 
     def _normalized(self, images: Tensor) -> Tensor:
         images = images.to(self.device)
@@ -147,14 +164,14 @@ class Loader:
         return normalize(images, meta.mean, meta.std) if images.dtype == torch.uint8 else images
 
     def _stored(self, index: Tensor) -> Tensor:
-        images = self.split.images(index[self.rows])
+        images = self.split.images(index)
         return images if self.on_host else images.to(self.device)
 
-    def _views(self, pipeline: Pipeline, images: Tensor, index: Tensor, *key: int | str) -> Tensor:
-        """Return a view of each image of this process; index: of the whole batch."""
+    def _views(self, pipeline: Pipeline, images: Tensor, index: Tensor, rows: slice, *key: int | str) -> Tensor:
+        """Return a view of each image; index: of the whole batch; rows: the images in it."""
         if isinstance(pipeline, AlbumentationsPipeline):
-            return pipeline.augment(images, *key, first=self.rows.start)
-        return pipeline(images, *key, index=index, rows=self.rows)
+            return pipeline.augment(images, *key, first=rows.start)
+        return pipeline(images, *key, index=index, rows=rows)
 
     def _view_index(self, step: int) -> Tensor:
         epoch, at = divmod(step, len(self.split) // self.batch_size)

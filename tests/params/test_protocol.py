@@ -62,6 +62,16 @@ def test_the_arm_imagenet_names_the_network_that_it_needs() -> None:
             "joint.balance: gradnorm needs labels in every step, but with joint.images: same and a label budget",
             {"labels": {"per_class": None}},
         ),
+        (
+            {"joint": {"balance": "gradnorm", "accumulate_steps": 2}},
+            "balance: gradnorm compares the gradients of whole batches",
+            {"joint": {"balance": "fixed"}},
+        ),
+        (
+            {"finetune": {"accumulate_steps": 5}},
+            "finetune: accumulate_steps: 5 does not divide batch_size: 64 into equal parts",
+            {"finetune": {"accumulate_steps": 4}},
+        ),
     ],
 )
 def test_a_protocol_that_would_not_be_fair_or_not_work_is_refused(

@@ -43,7 +43,7 @@ def split() -> Split:
     return Split("train", META, torch.arange(40), torch.arange(40) % 3, pixels)
 
 
-def loader(num_views: int, *, images: bool, engine: Any = "batched", crops: bool = False) -> Loader:
+def loader(num_views: int, *, images: bool, engine: Any = "batched", crops: bool = False, parts: int = 1) -> Loader:
     """Batches of 8: one of their views' labels is known to the method in three, in two to cross-entropy."""
     masks = torch.rand(40, 16, 16, generator=torch.Generator().manual_seed(1)) < 0.1
     chosen = ObjectCrops(masks.numpy().astype("uint8"), 0.5, torch.ones(40, dtype=torch.bool)) if crops else None
@@ -52,7 +52,7 @@ def loader(num_views: int, *, images: bool, engine: Any = "batched", crops: bool
     known = torch.arange(0, 40, 3)
     return Loader(
         split(), torch.arange(20), ssl_labelled=known, num_views=num_views, views=views,
-        images=views if images else None, batch_size=8, seed=0,
+        images=views if images else None, batch_size=8, parts=parts, seed=0,
     )  # fmt: skip
 
 
@@ -72,18 +72,18 @@ def pretraining(name: str, changes: dict[str, Any], **options: Any) -> Built:
     return Pretrain(method), loader(method.num_views, images=False, **options)
 
 
-def joint(name: str, balance: Weighting, *, classify_views: bool = False, checks: int = 0) -> Built:
+def joint(name: str, balance: Weighting, *, classify_views: bool = False, checks: int = 0, parts: int = 1) -> Built:
     model = classifier()
     method = build(name, SETTING, body=model.backbone)
     objective = Functional(
         model, supervised_loss(), method, balance(model), classify_views=classify_views, gradient_checks=checks
     )
-    return objective, loader(method.num_views, images=not classify_views)
+    return objective, loader(method.num_views, images=not classify_views, parts=parts)
 
 
-def labelled(kind: type[Supervised]) -> Built:
+def labelled(kind: type[Supervised], **options: Any) -> Built:
     start = [] if kind is Supervised else [narrow()]
-    return kind(classifier(), supervised_loss(), *start), loader(0, images=True)
+    return kind(classifier(), supervised_loss(), *start), loader(0, images=True, **options)
 
 
 CASES: dict[str, Callable[[], Built]] = {
@@ -98,6 +98,8 @@ CASES: dict[str, Callable[[], Built]] = {
     "Distill": lambda: (Distill(classifier(), torch.arange(40) % 3), loader(1, images=False)),
     "albumentations": partial(pretraining, "simclr", {}, engine="albumentations"),
     "object crops": partial(pretraining, "simclr", {}, crops=True),
+    "moco in parts": partial(pretraining, "moco", {}, parts=2),
+    "joint simclr in parts": partial(joint, "simclr", BALANCES["fixed"], parts=2),
 }
 
 
@@ -122,10 +124,10 @@ def trace(case: str, dtype: str, steps: int) -> dict[str, Tensor]:
 
     handle = optimizer.register_step_pre_hook(keep)
     state = State()
-    for batch in source.steps(0, steps):
-        batch = of_type(batch, getattr(torch, dtype))
+    batches = (of_type(batch, getattr(torch, dtype)) for batch in source.steps(0, steps))
+    while state.step < steps:
         objective.before_step(state.step, steps)
-        take_step(objective, optimizer, batch, 0.02, torch.float32, state)
+        take_step(objective, optimizer, batches, source.parts, 0.02, torch.float32, state)
         objective.after_step(state.step / steps)
         if state.step == 1:
             handle.remove()

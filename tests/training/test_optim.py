@@ -16,6 +16,7 @@ def section(**changes: object) -> Training:
     content: dict[str, object] = {
         "epochs": None,
         "batch_size": 8,
+        "accumulate_steps": 1,
         "optimizer": "lars",
         "learning_rate": 0.5,
         "momentum": 0.9,

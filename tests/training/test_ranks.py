@@ -55,7 +55,7 @@ def second_of_three(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("second_of_three")
 def test_a_batch_is_shared_equally_or_refused() -> None:
     assert ranks.rows(12) == slice(4, 8)
-    with pytest.raises(ParamsError, match="batch_size: 64 is not divisible by the number of processes, 3"):
+    with pytest.raises(ParamsError, match="batch_size: 3 processes cannot share 64 images"):
         ranks.rows(64)
 
 

@@ -36,6 +36,7 @@ def loader(
     steps=STEPS,
     images=True,
     same_images=False,
+    parts=1,
 ):
     split = split if split is not None else fake_split(21)
     views = build_pipeline(steps, engine, split.meta)
@@ -48,6 +49,7 @@ def loader(
         images=views if images else None,
         same_images=same_images,
         batch_size=batch_size,
+        parts=parts,
         seed=seed,
     )
 
@@ -158,6 +160,19 @@ def test_batches_do_not_depend_on_a_restart_or_the_number_of_workers(engine, mon
         assert all(view.is_contiguous(memory_format=torch.channels_last) for view in resumed[0].views.images)
         assert list(loader(engine=engine).steps(3, 3)) == []
     assert torch.equal(torch.get_rng_state(), state), "the global generator belongs to the training"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_parts_of_a_batch_together_are_the_batch(engine):
+    whole = loader(engine=engine).batch(3)
+    parts = list(loader(engine=engine, parts=4).steps(3, 4))
+    for name in ("images", "labels"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    for view in range(2):
+        assert torch.equal(torch.cat([part.views.images[view] for part in parts]), whole.views.images[view])
+    assert torch.equal(torch.cat([part.views.ids for part in parts]), whole.views.ids)
+    assert len({part.views.key for part in parts}) == 4, "each part has random numbers of its own"
+    assert all(torch.equal(part.step_labels, whole.labels) for part in parts) and whole.step_labels is None
 
 
 @pytest.mark.parametrize("engine", ENGINES)
