@@ -39,7 +39,7 @@ def step(objective: Objective, loader: Loader) -> dict[str, Tensor]:
 def on_known_labels(parts: int) -> tuple[Functional, Loader]:
     """Cross-entropy on views, of which a half have a label, with a weight for each class."""
     objective, loader = joint("simclr", lambda _: Fixed(0.0), classify_views=True, parts=parts)
-    objective.cross_entropy = SupervisedLoss(WEIGHTED, torch.tensor([0, 0, 0, 1, 2]), 3)
+    objective.cross_entropy = SupervisedLoss(WEIGHTED, torch.tensor([0, 0, 0, 1, 1, 2]), 3)
     assert isinstance(objective, Functional)
     return objective, loader
 
