@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -31,6 +32,8 @@ from bench.pipeline import copy_project, run
 KINDS = ("all", "stage", "parent", "TERM")
 COMPARED = ("models/**/*.*", "metrics/logs/**/curve.csv", "metrics/runs/**/*.*", "metrics/maps/*", "metrics/test.json")
 """What does not contain a time."""
+DAMAGED = "dvc.lock' validation failed|'dvc.lock', YAML file structure is corrupted"
+"""DVC's messages where it died while it wrote this file."""
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -116,7 +119,11 @@ def main() -> None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(planned if kills < arguments.kills else None)
                 if (status := process.poll()) is not None:
-                    break
+                    if status == 0 or not re.search(DAMAGED, (folder / "log.txt").read_text()[-500:]):
+                        break
+                    print("    dvc.lock is damaged: removed", flush=True)  # see docs/recovery.md
+                    (folder / "dvc.lock").unlink()
+                    continue
                 kind = next(kinds)
                 if kind == "stage" and not stages(psutil.Process(process.pid)):
                     kind = next(kinds)  # DVC is busy with itself
