@@ -16,8 +16,9 @@ from torch import Tensor
 
 from fkt.data.meta import Meta, SplitName, load_meta
 
-RESIDENT_BYTES = 8 * 2**30
-"""A split up to this size is kept in memory (or on the device). A larger split is read batch by batch."""
+RESIDENT_BYTES, RESIDENT_BYTES_GPU = 2**30, 8 * 2**30
+"""A split up to this size is kept in memory, or on the GPU. A larger one is read batch by batch; the system keeps in
+its cache what fits."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def load_split(prepared: Path, name: SplitName, device: torch.device | str = "cp
     labels = np.load(prepared / "labels.npy", allow_pickle=False)[ids]
     mapped = np.load(prepared / "images.npy", mmap_mode="r", allow_pickle=False)
     images: Tensor | NDArray[np.uint8] = mapped
-    if len(ids) * int(np.prod(mapped.shape[1:])) <= RESIDENT_BYTES:
+    limit = RESIDENT_BYTES if torch.device(device).type == "cpu" else RESIDENT_BYTES_GPU
+    if len(ids) * int(np.prod(mapped.shape[1:])) <= limit:
         images = torch.from_numpy(np.ascontiguousarray(mapped[ids])).to(device)
     return Split(name, meta, torch.from_numpy(ids), torch.from_numpy(labels), images)
