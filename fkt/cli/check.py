@@ -1,7 +1,6 @@
 """``fkt check``: check params.yaml, and say how long the comparison takes on this machine, from a few timed steps."""
 
 import argparse
-from typing import Any
 
 from fkt.check import load_checked
 from fkt.cli.deep import check_cache
@@ -12,23 +11,20 @@ from fkt.estimate.estimate import Estimate, cached, measure
 from fkt.jobs.share import job_environments
 from fkt.params import PARAMS_FILE, Params
 
+HELP = "check params.yaml, and say how long the comparison takes here"
 LONG_SECONDS = 86400.0
 """From one day on there is a warning."""
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "check", help="check params.yaml, and say how long the comparison takes here", description=__doc__
-    )
-    add_options(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_estimate(parser)
     parser.add_argument(
         "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
     )
-    parser.set_defaults(run=run_all)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_estimate(parser: argparse.ArgumentParser) -> None:
     """Add the options of the estimate."""
     add_jobs(parser)
     parser.add_argument("--no-estimate", action="store_true", help="do not measure how long the comparison takes")
@@ -44,15 +40,15 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_all(arguments: argparse.Namespace) -> None:
-    """Check params.yaml and the cache with --deep; otherwise see run."""
+def run(arguments: argparse.Namespace) -> None:
+    """Check params.yaml; then the cache with --deep, otherwise see check_and_estimate."""
     if arguments.deep:
         print(f"{checked(load_checked())}\n{check_cache()}")
     else:
-        run(arguments)
+        check_and_estimate(arguments)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def check_and_estimate(arguments: argparse.Namespace) -> None:
     """Print one line where params.yaml is right, and the estimate; raise ParamsError with a line for each mistake."""
     params = load_checked()
     print(checked(params), flush=True)

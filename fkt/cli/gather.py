@@ -1,7 +1,6 @@
 """``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
 import argparse
-from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.core.files import write_text
@@ -9,6 +8,7 @@ from fkt.core.runs import METRICS
 from fkt.sweeps.experiments import FINISHED, read_experiments
 from fkt.sweeps.spec import COSTS, load_sweep
 
+HELP = "tabulate and draw the results of a sweep"
 TABLES = METRICS / "tables"
 
 
@@ -50,12 +50,10 @@ def main(name: str, rev: str = "HEAD") -> None:
     print(f"{text}\nwritten: {TABLES / name}.md")
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("gather", help="tabulate and draw the results of a sweep", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
     parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

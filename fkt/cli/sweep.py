@@ -6,7 +6,6 @@ those that this commit has already are left alone.
 
 import argparse
 import shlex
-from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.params import PARAMS_FILE
@@ -14,6 +13,8 @@ from fkt.params.presets import flat
 from fkt.params.reader import read_yaml
 from fkt.sweeps.experiments import FAILED, command, dvc, params_of, read_experiments
 from fkt.sweeps.spec import available, load_sweep
+
+HELP = "queue the experiments of a question in DVC"
 
 
 def main(name: str, *, dry_run: bool) -> None:
@@ -43,12 +44,10 @@ def main(name: str, *, dry_run: bool) -> None:
         print(f"Run them with 'dvc queue start -j 2', then 'fkt gather {name}'.")
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("sweep", help="queue the experiments of a question in DVC", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, the sweeps are listed")
     parser.add_argument("--dry-run", action="store_true", help="check every experiment and print the commands only")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
