@@ -34,7 +34,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Add the option --jobs, of the stages that run at once."""
     parser.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         metavar="N",
         help="stages at once; by default one for each GPU, without a GPU one for each core, at most 4",
     )
@@ -117,7 +117,8 @@ def _size(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the number of an option that counts from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
     return int(text)

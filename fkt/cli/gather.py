@@ -12,10 +12,17 @@ HELP = "tabulate and draw the results of a sweep"
 TABLES = METRICS / "tables"
 
 
-def main(name: str, rev: str = "HEAD") -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
+    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Write and print the page, and draw its figure. Raise UserError if no experiment has finished."""
+    name = arguments.name
     sweep = load_sweep(name)
-    cells, known = sweep.cells(), read_experiments(rev)
+    cells, known = sweep.cells(), read_experiments(arguments.rev)
     found, waiting = {}, []
     for cell in cells:
         one = known.get(cell.name)
@@ -48,14 +55,3 @@ def main(name: str, rev: str = "HEAD") -> None:
         text += f"\n![{sweep.title}]({name}.png)\n"
     write_text(TABLES / f"{name}.md", text)
     print(f"{text}\nwritten: {TABLES / name}.md")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
-    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Gather a sweep."""
-    main(arguments.name, arguments.rev)

@@ -17,7 +17,24 @@ from fkt.sweeps.spec import available, load_sweep
 HELP = "queue the experiments of a question in DVC"
 
 
-def main(name: str, *, dry_run: bool) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, the sweeps are listed")
+    parser.add_argument("--dry-run", action="store_true", help="check every experiment and print the commands only")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Queue a sweep, or list the sweeps."""
+    if arguments.name is not None:
+        _queue(arguments.name, dry_run=arguments.dry_run)
+        return
+    print("fkt sweep NAME [--dry-run]  queues one of these in DVC:")
+    for name in available():
+        sweep = load_sweep(name)
+        print(f"  {name:<15} {sweep.title} ({len(sweep.cells())} experiments)")
+
+
+def _queue(name: str, *, dry_run: bool) -> None:
     """Print the commands that queue a sweep and, unless it is a dry run, run them."""
     sweep = load_sweep(name)
     cells, now = sweep.cells(), dict(flat(read_yaml(PARAMS_FILE)))
@@ -42,20 +59,3 @@ def main(name: str, *, dry_run: bool) -> None:
     print(f"\n{len(commands)} experiments {'would be ' if dry_run else ''}queued; {len(lines) - 1} exist already.")
     if commands and not dry_run:
         print(f"Run them with 'dvc queue start -j 2', then 'fkt gather {name}'.")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, the sweeps are listed")
-    parser.add_argument("--dry-run", action="store_true", help="check every experiment and print the commands only")
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Queue a sweep, or list the sweeps."""
-    if arguments.name is not None:
-        main(arguments.name, dry_run=arguments.dry_run)
-        return
-    print("fkt sweep NAME [--dry-run]  queues one of these in DVC:")
-    for name in available():
-        sweep = load_sweep(name)
-        print(f"  {name:<15} {sweep.title} ({len(sweep.cells())} experiments)")
