@@ -20,9 +20,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def percent(found: Spread | None, digits: int = 2) -> str:
+def percent(found: Spread | None) -> str:
     """Return a fraction in percent, with its standard deviation: ``92.20 +- 0.11``."""
-    return scaled(found, 100, digits)
+    return scaled(found, 100, 2)
 
 
 def scaled(found: Spread | None, scale: float, digits: int) -> str:
