@@ -1,4 +1,4 @@
-"""The ``fkt`` command: its help, and the form of its errors."""
+"""The ``fkt`` command: the form of its errors, its start, and ``fkt power``."""
 
 import json
 import math
@@ -14,16 +14,6 @@ from scipy import stats
 from fkt.cli.main import main
 from fkt.report.terminal import shown
 from tests.conftest import ROOT
-
-
-def test_help_lists_every_command_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["--help"])
-    printed = capsys.readouterr().out
-    assert stopped.value.code == 0
-    for command in ("new", "repro", "check", "preset", "sweep", "gather", "power", "predict", "export"):
-        (line,) = [line.split() for line in printed.splitlines() if line.split()[:1] == [command]]
-        assert len(line) > 4, command
 
 
 def test_a_mistake_is_one_message_without_a_traceback(tmp_path: Path) -> None:
