@@ -74,9 +74,7 @@ def test_a_command_sets_what_params_yaml_does_not_have(small: Small) -> None:
     ("settings", "message"),
     [
         ({"lamda": 1.0}, r"small-0-10pct: params.yaml has no key 'lamda'; did you mean 'lambda'\?"),
-        ({"labels": 5}, "no key 'labels'"),
         ({"lambda": -1.0}, r"small-0-10pct: params.yaml: lambda: -1.0 is out of range; give at least 0"),
-        ({"labels.per_class": 3, "labels.fraction": 0.1}, "labels: per_class and fraction are both set"),
         ({"transfer.datasets": ["mnits"]}, r"small-0-10pct: transfer.datasets\[0\]: unknown dataset 'mnits'"),
     ],
 )
@@ -86,27 +84,22 @@ def test_a_cell_that_is_not_an_experiment_is_named(small: Small, settings: dict[
         params_of(replace(cells[0], settings=settings), now())
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "failed"])
-def test_an_unfinished_experiment_shows_metrics_that_are_not_its_own(small: Small, shows: Shows, state: str) -> None:
+def test_an_unfinished_experiment_shows_metrics_that_are_not_its_own(small: Small, shows: Shows) -> None:
     _, cells = small(SMALL)
-    shows([entry(cells[0], SUMMARY, state=None), entry(cells[1], SUMMARY, state=state), entry(cells[2], {})])
+    shows([entry(cells[0], SUMMARY, state=None), entry(cells[1], SUMMARY, state="queued"), entry(cells[2], {})])
     found = read_experiments()
     states = {name: one.state for name, one in found.items()}
-    assert states == {"small-0-10pct": "success", "small-0-all": state, "small-1-10pct": "failed"}
+    assert states == {"small-0-10pct": "success", "small-0-all": "queued", "small-1-10pct": "failed"}
     assert found["small-0-10pct"].summary == SUMMARY and found["small-0-10pct"].rev == "commit of small-0-10pct"
     assert found["small-0-10pct"].params == now() | cells[0].settings
     assert found["small-0-all"].summary == {}
 
 
-@pytest.mark.parametrize(
-    ("states", "state"), [(["failed", "success", "queued"], "success"), (["queued", "failed"], "queued")]
-)
-def test_of_several_with_a_name_the_one_that_is_nearest_to_a_result_is_taken(
-    small: Small, shows: Shows, states: list[str], state: str
-) -> None:
+def test_of_several_with_a_name_the_one_that_is_nearest_to_a_result_is_taken(small: Small, shows: Shows) -> None:
     _, cells = small(SMALL)
-    shows([entry(cells[0], SUMMARY, state=one) for one in states])
-    assert [one.state for one in read_experiments().values()] == [state]
+    for states, state in ((["failed", "success", "queued"], "success"), (["queued", "failed"], "queued")):
+        shows([entry(cells[0], SUMMARY, state=one) for one in states])
+        assert [one.state for one in read_experiments().values()] == [state]
 
 
 def test_the_message_of_dvc_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
