@@ -101,13 +101,7 @@ def _training(run: Run, passes: float, skill: float, random: np.random.Generator
                 row |= {"grad_cosine": 0.3 - 0.5 * done, "grad_norm_ratio": (4.0 + run.seed) * 10**done}
         rows.append(row)
     image_passes = round(passes * share * 800)
-    cost = {
-        "stage": run.network.stage,
-        "kept_step": 150 if run.seed == 1 else 200,
-        "steps": 200,
-        "warnings": [],
-        "budget": "passes",
-    }
+    cost = {"stage": run.network.stage, "kept_step": 150 if run.seed == 1 else 200, "steps": 200, "budget": "passes"}
     cost |= {"image_passes": image_passes, "flops": (6e7 if run.name == TEACHER else 2.5e7) * image_passes}
     cost |= {"epochs": passes * share / PASSES.get(run.name, 1), "seconds": 41.0 * share + random.random()}
     cost |= {"peak_memory_mb": 512.0 + run.seed, "device": "AMD EPYC 9B14", "threads": 2, "precision": "bfloat16"}
