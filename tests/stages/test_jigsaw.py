@@ -56,12 +56,3 @@ def test_the_joint_run_passes_whole_images_for_cross_entropy_alone(
     found = load_file(Path(run.model) / "weights.safetensors")
     assert int(found["backbone.bn1.num_batches_tracked"]) == cost["kept_step"], "one pass of whole images in a step"
     assert cost["ssl_sizes"] == {"tile_embedding": 64, "hidden": 256}
-
-
-def test_the_record_has_the_sizes_that_auto_stands_for(prepared: Write) -> None:
-    params = prepared(SMALL | {"ssl": {"method": "moco", "rotation_weight": 0.2, "moco": {"projector_size": 32}}})
-    run = Run(params.dataset, PRETRAINED, 0)
-    pretrain.main(run, params)
-    assert len(open_session(params, run).train_split) == 120
-    sizes = {"projector_hidden": 128, "projector_size": 32, "queue_size": 64, "rotation_hidden": 128}
-    assert cost_of(run)["ssl_sizes"] == sizes

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from fkt.core.arms import MODES, PRETRAINED, STUDENT, TEACHER
@@ -19,13 +18,12 @@ from fkt.core.runs import FIGURES, Run
 from fkt.data.meta import load_meta, write_meta
 from fkt.models.checkpoint import load_backbone
 from fkt.models.flops import forward_flops
-from fkt.params import Params, parse_params
+from fkt.params import Params
 from fkt.training.session import open_session
 from fkt.views.object_crops import ObjectCrops
 from stages import prepare, views
 from tests import fakes
-from tests.conftest import ROOT
-from tests.stages.running import SMALL, Write, cost_of, merged, run_stages, train, train_one
+from tests.stages.running import Write, cost_of, run_stages, train, train_one
 
 ALL = [mode for mode in MODES if mode != "imagenet"]  # which needs a wider network
 PIXELS = torch.zeros(1, 1, 16, 16)
@@ -204,8 +202,3 @@ def test_the_epoch_is_kept_as_the_labels_allow(
 ) -> None:
     params = prepared({"selection": selection, "labels": labels})
     assert open_session(params, Run("digits", "supervised", 0)).keep == kept
-
-
-def test_the_shipped_params_are_what_the_small_ones_are_made_of() -> None:
-    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert parse_params(merged(shipped, SMALL)).seeds == [0, 1]

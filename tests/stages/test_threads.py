@@ -34,14 +34,10 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("backbone", "width", "stem", "image_size", "batch_size", "threads"),
     [
         ("resnet10", 16, "small", 16, 64, 1),  # the default
-        ("resnet10", 16, "small", 16, 256, 1),  # its evaluation
         ("resnet18", 16, "small", 16, 64, 1),  # its teacher
-        ("resnet10", 16, "small", 32, 64, 1),  # the presets cifar10 and laptop
-        ("resnet10", 16, "small", 32, 512, 1),  # their evaluation
+        ("resnet10", 16, "small", 32, 512, 1),  # evaluation with the presets cifar10 and laptop
         ("resnet18", 64, "small", 32, 64, 4),
-        ("resnet18", 64, "small", 32, 256, 4),  # the preset cifar10
         ("resnet18", 64, "imagenet", 64, 128, 4),  # the preset folder
-        ("resnet50", 64, "imagenet", 224, 256, 4),  # the preset paper
     ],
 )
 def test_small_networks_take_one_thread(
