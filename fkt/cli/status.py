@@ -15,10 +15,10 @@ from fkt.core.progress import in_words
 from fkt.jobs.processes import Pipeline
 from fkt.jobs.share import job_environments
 from fkt.jobs.status import describe, listed, running_repro, to_run, trainings
+from fkt.jobs.watch import LINE_WIDTH
 from fkt.raw.listing import changes
 
 HELP = "show what runs, what is done, and how long it still takes"
-LINE_WIDTH = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

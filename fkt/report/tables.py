@@ -1,6 +1,5 @@
 """Numbers and Markdown tables as text, aligned so that they can be read on a terminal too."""
 
-import math
 from collections.abc import Sequence
 
 from fkt.report.summary import Spread
@@ -35,6 +34,4 @@ def scaled(found: Spread | None, scale: float, digits: int) -> str:
 
 def p_value(p: float) -> str:
     """Return a p-value with three decimals, or ``< 0.001``."""
-    if not math.isfinite(p):
-        return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

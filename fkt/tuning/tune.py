@@ -18,17 +18,7 @@ from fkt.sweeps.spec import Settings
 from fkt.tuning.knobs import Knobs, load_knobs, own_knobs, uses
 from fkt.tuning.page import Outcome, draw, page
 from fkt.tuning.queue import FAILED, WAITING, finished, queue, read_score, start_workers, states, wait
-from fkt.tuning.trials import (
-    RECORD,
-    Score,
-    Trial,
-    data_digest,
-    read_record,
-    recorded,
-    trials_of,
-    tuning_seeds,
-    winner,
-)
+from fkt.tuning.trials import RECORD, Score, Trial, data_digest, read_record, recorded, trials_of, tuning_seeds, winner
 
 PAGE, FIGURE = METRICS / "tables" / "tuning.md", METRICS / "tables" / "tuning.png"
 
