@@ -9,9 +9,7 @@ import shlex
 
 from fkt.core.errors import UserError
 from fkt.params import PARAMS_FILE
-from fkt.params.presets import flat
-from fkt.params.reader import read_yaml
-from fkt.sweeps.experiments import FAILED, command, dvc, params_of, read_experiments
+from fkt.sweeps.experiments import FAILED, command, dvc, params_of, present, read_experiments
 from fkt.sweeps.spec import available, load_sweep
 
 HELP = "queue the experiments of a question in DVC"
@@ -37,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _queue(name: str, *, dry_run: bool) -> None:
     """Print the commands that queue a sweep and, unless it is a dry run, run them."""
     sweep = load_sweep(name)
-    cells, now = sweep.cells(), dict(flat(read_yaml(PARAMS_FILE)))
+    cells, now = sweep.cells(), present()
     known = {key: one for key, one in read_experiments().items() if one.state != FAILED}
     lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the present {PARAMS_FILE}.\n"], []
     for cell in cells:

@@ -9,8 +9,9 @@ from scipy.stats import kstest, loguniform, qmc, uniform
 from fkt.core.arms import ARMS
 from fkt.core.errors import ParamsError
 from fkt.params.reader import read_yaml
+from fkt.sweeps.experiments import present
 from fkt.tuning.knobs import Knob, load_knobs, own_knobs, sequence, uses
-from tests.tuning.conftest import Load, present
+from tests.tuning.conftest import Load
 
 RATE = Knob("supervised.learning_rate", "log", (0.0003, 0.03))
 SHARE = Knob("budget.pretrain_share", "uniform", (0.3, 0.9))

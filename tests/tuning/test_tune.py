@@ -9,6 +9,7 @@ import pytest
 from fkt.core.errors import ParamsError
 from fkt.params import load_params, parse_params, tuned_trials
 from fkt.params.reader import parse_yaml
+from fkt.sweeps.experiments import present
 from fkt.sweeps.spec import Cell
 from fkt.tuning import trials as trials_module
 from fkt.tuning import tune as tune_module
@@ -18,7 +19,6 @@ from fkt.tuning.queue import states
 from fkt.tuning.trials import Score, Trial, ends, read_record, recorded, trials_of, tuning_seeds, winner
 from fkt.tuning.tune import Request, tune
 from tests.conftest import Project
-from tests.tuning.conftest import present
 
 FAILED = Score()
 
