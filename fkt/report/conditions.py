@@ -43,7 +43,8 @@ def conditions(
     params: Params, images: Mapping[str, int], num_labelled: int, teacher: Mapping[str, Any] | None
 ) -> list[tuple[str, str]]:
     """Return what held in every arm. images: number of images of each split. teacher: see ``page.content``."""
-    model = params.model
+    model, rotation = params.model, params.ssl.rotation_weight
+    extra = f", and rotation prediction with weight {rotation:g}" if rotation else ""
     weights = ", ImageNet weights" if model.weights == "imagenet" else ""
     labelled = f"{label_budget(params.labels)}: {num_labelled:,} of {images['train']:,} training images"
     if num_labelled < images["train"]:
@@ -51,7 +52,7 @@ def conditions(
     found = [
         ("Network", f"{model.backbone}, width {model.width}, {model.stem} stem{weights}."),
         ("Labels", f"{labelled}."),
-        ("SSL method", _method(params)),
+        ("SSL method", f"{params.ssl.method}{extra}."),
     ]
     if params.ssl.label_fraction:
         share = f"{100 * params.ssl.label_fraction:g} % of the labels of each class"
@@ -73,11 +74,6 @@ def conditions(
         )
         found.append(("Teacher", text))
     return found
-
-
-def _method(params: Params) -> str:
-    rotation = params.ssl.rotation_weight
-    return f"{params.ssl.method}{f', and rotation prediction with weight {rotation:g}' if rotation else ''}."
 
 
 def _loss(params: Params) -> str:
