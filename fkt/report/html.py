@@ -93,6 +93,7 @@ def render(
         "per_class": per_class(tables["per_class"], [arm.mode for arm in arms], best),
         "worst": worst_class(tables["per_class"], tables["confusion"], best),
         "class_scores": CLASS_SCORES,
+        "percent_columns": [f"{arm.mode} %" for arm in arms],
         "confusion": {arm.mode: confusions(arm) for arm in arms},
         "matrix": len(classes) <= MATRIX_CLASSES,
         "gallery": gallery,
