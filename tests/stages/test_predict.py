@@ -79,9 +79,10 @@ def files_of(dataset: str, rows: list[int]) -> list[Path]:
         ("digits", {"channels": 1}),
         ("cifar10", {"channels": 3}),
         ("cifar10", {"channels": 1, "image_size": 32}),
-        *(("folder", {"channels": channels, "fit": fit}) for channels in (1, 3) for fit in ("crop", "pad", "stretch")),
+        ("folder", {"channels": 1, "fit": "stretch"}),
+        *(("folder", {"channels": 3, "fit": fit}) for fit in ("crop", "pad")),
         ("intel", {"channels": 3}),
-        *(("aptos", {"channels": 3, "fit": fit}) for fit in ("crop", "pad")),
+        ("aptos", {"channels": 3, "fit": "crop"}),
     ],
 )
 def test_files_get_the_stored_probabilities(
