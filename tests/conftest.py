@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -79,18 +80,19 @@ def make_environment() -> dict[str, str]:
         "GIT_CONFIG_SYSTEM": os.devnull,
         **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()},
     }
-    for name in (
-        "DVC_ROOT",
-        "DVC_STAGE",
-        "FKT_CORES",
-        "FKT_DEVICE",
-        "FKT_NODES",
-        "FKT_PRECISION",
-        "FKT_PROCESSES",
-        "FKT_WORKERS",
-    ):
+    asked = ("FKT_CORES", "FKT_DEVICE", "FKT_NODES", "FKT_PRECISION", "FKT_PROCESSES", "FKT_WORKERS")
+    for name in ("DVC_ROOT", "DVC_STAGE", *asked):
         environment.pop(name, None)
     return environment
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return when the condition is true; fail after a minute."""
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail("did not happen within a minute")
 
 
 class Project:

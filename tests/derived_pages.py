@@ -69,8 +69,6 @@ def commands() -> str:
         actions = [action for action in command._actions if action.help and action.dest != "help"]
         rows = [(f"`{_form(action)}`", "", "", _text(action.help or "")) for action in actions]
         parts.append(_part(f"fkt {name}", _text(command.description or ""), rows))
-        if command.epilog:
-            parts.append(f"{_text(command.epilog)}\n")
     return "\n".join(parts)
 
 

@@ -1,7 +1,6 @@
 """``fkt check``: check params.yaml, and say how long the comparison takes on this machine, from a few timed steps."""
 
 import argparse
-from typing import Any
 
 from fkt.check import load_checked
 from fkt.cli.deep import check_cache
@@ -12,23 +11,20 @@ from fkt.estimate.estimate import Estimate, cached, measure
 from fkt.jobs.share import job_environments
 from fkt.params import PARAMS_FILE, Params
 
+HELP = "check params.yaml, and say how long the comparison takes here"
 LONG_SECONDS = 86400.0
 """From one day on there is a warning."""
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "check", help="check params.yaml, and say how long the comparison takes here", description=__doc__
-    )
-    add_options(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_estimate(parser)
     parser.add_argument(
         "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
     )
-    parser.set_defaults(run=run_all)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_estimate(parser: argparse.ArgumentParser) -> None:
     """Add the options of the estimate."""
     add_jobs(parser)
     parser.add_argument("--no-estimate", action="store_true", help="do not measure how long the comparison takes")
@@ -38,21 +34,21 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Add the option --jobs, of the stages that run at once."""
     parser.add_argument(
         "--jobs",
-        type=_count,
+        type=count,
         metavar="N",
         help="stages at once; by default one for each GPU, without a GPU one for each core, at most 4",
     )
 
 
-def run_all(arguments: argparse.Namespace) -> None:
-    """Check params.yaml and the cache with --deep; otherwise see run."""
+def run(arguments: argparse.Namespace) -> None:
+    """Check params.yaml; then the cache with --deep, otherwise see check_and_estimate."""
     if arguments.deep:
         print(f"{checked(load_checked())}\n{check_cache()}")
     else:
-        run(arguments)
+        check_and_estimate(arguments)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def check_and_estimate(arguments: argparse.Namespace) -> None:
     """Print one line where params.yaml is right, and the estimate; raise ParamsError with a line for each mistake."""
     params = load_checked()
     print(checked(params), flush=True)
@@ -121,7 +117,8 @@ def _size(megabytes: float) -> str:
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the number of an option that counts from 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
     return int(text)

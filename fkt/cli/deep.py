@@ -4,9 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -41,9 +39,7 @@ def _outputs(files: list[Path]) -> dict[str, str]:
     stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
     named = {out["md5"]: out["path"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
     folders = {path.parent.name + path.name: path for path in files if path.suffix == ".dir" and _is_sound(path)}
-    inside = [(named[md5], item) for md5 in named.keys() & folders.keys() for item in _items(folders[md5])]
-    return {item["md5"]: f"{folder}/{item['relpath']}" for folder, item in inside} | named
-
-
-def _items(folder: Path) -> Iterator[dict[str, Any]]:
-    yield from json.loads(folder.read_text(encoding="utf-8"))
+    for md5 in named.keys() & folders.keys():
+        content = json.loads(folders[md5].read_text(encoding="utf-8"))
+        named |= {item["md5"]: f"{named[md5]}/{item['relpath']}" for item in content}
+    return named

@@ -6,16 +6,15 @@ Without it, the arm that the report has chosen is used. Needs the packages onnx,
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+HELP = "write a trained model as ONNX, with a model card"
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("export", help="write a trained model as ONNX, with a model card", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="the model")
     parser.add_argument("--output", type=Path, default=Path("export"), metavar="FOLDER", help="where to (export)")
     parser.add_argument("--license", default="unknown", metavar="NAME", help="the license in the model card (unknown)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

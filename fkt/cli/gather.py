@@ -1,7 +1,6 @@
 """``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
 import argparse
-from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.core.files import write_text
@@ -9,13 +8,21 @@ from fkt.core.runs import METRICS
 from fkt.sweeps.experiments import FINISHED, read_experiments
 from fkt.sweeps.spec import COSTS, load_sweep
 
+HELP = "tabulate and draw the results of a sweep"
 TABLES = METRICS / "tables"
 
 
-def main(name: str, rev: str = "HEAD") -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
+    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Write and print the page, and draw its figure. Raise UserError if no experiment has finished."""
+    name = arguments.name
     sweep = load_sweep(name)
-    cells, known = sweep.cells(), read_experiments(rev)
+    cells, known = sweep.cells(), read_experiments(arguments.rev)
     found, waiting = {}, []
     for cell in cells:
         one = known.get(cell.name)
@@ -48,16 +55,3 @@ def main(name: str, rev: str = "HEAD") -> None:
         text += f"\n![{sweep.title}]({name}.png)\n"
     write_text(TABLES / f"{name}.md", text)
     print(f"{text}\nwritten: {TABLES / name}.md")
-
-
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("gather", help="tabulate and draw the results of a sweep", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
-    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Gather a sweep."""
-    main(arguments.name, arguments.rev)

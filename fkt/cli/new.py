@@ -17,12 +17,11 @@ from fkt.params import PARAMS_FILE, Prepare
 from fkt.params.presets import BASE, PRESETS, apply_presets, available
 from fkt.params.reader import parse_section, read_yaml
 
+HELP = "look at a folder of your own images, and choose the settings for them"
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "new", help="look at a folder of your own images, and choose the settings for them", description=__doc__
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of class folders, or of images that a table lists")
     parser.add_argument("--name", help="of the preset; by default the name of the folder")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a table with the columns path (in FOLDER) and label")
@@ -33,8 +32,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     )
     parser.add_argument("--follow-links", action="store_true", help="follow the symbolic links in FOLDER")
     parser.add_argument("--force", action="store_true", help="replace a preset that this command has written before")
-    check.add_options(parser)
-    parser.set_defaults(run=run)
+    check.add_estimate(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -54,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         path.unlink() if before is None else write_text(path, before)
         raise
     print(f"\n{path} has every choice with its reason; {PARAMS_FILE} has them now ('fkt preset {path.stem}').")
-    check.run(arguments)
+    check.check_and_estimate(arguments)
     print("\nnext: fkt repro")
 
 

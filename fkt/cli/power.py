@@ -1,4 +1,8 @@
-"""Say how many seeds would tell a difference, from the spreads of the last comparison or from given ones."""
+"""Say how many seeds would tell a difference, from the spreads of the last comparison or from given ones.
+
+The spreads are standard deviations of the difference between two arms, on one image in one seed, in points. Without
+--spread they are those of the contrasts in metrics/summary.json. If nothing was run yet, start from --spread 1 20 25.
+"""
 
 import argparse
 import json
@@ -7,22 +11,15 @@ from typing import Any
 from fkt.core.errors import UserError
 from fkt.core.runs import METRICS
 
+HELP = "say how many seeds and test images tell a difference"
 SUMMARY = METRICS / "summary.json"
 DIFFERENCES = (1, 2, 3, 5, 10)
 """In points."""
 SEEDS = (5, 8, 12, 20, 50)
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "power",
-        help="say how many seeds and test images tell a difference",
-        description=__doc__,
-        epilog="The spreads are standard deviations of the difference between two arms, on one image in one seed, in "
-        "points. Without --spread they are those of the contrasts in metrics/summary.json. If nothing was run yet, "
-        "start from --spread 1 20 25.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("--images", type=int, metavar="N", help="number of test images; needed with --spread")
     parser.add_argument(
         "--spread",
@@ -31,7 +28,6 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         metavar=("SEEDS", "IMAGES", "REST"),
         help="between seeds (for all images), between images (for all seeds), and the rest",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

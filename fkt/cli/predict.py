@@ -10,7 +10,7 @@ import glob
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fkt.core.errors import CorruptData, UserError, plural
 from fkt.core.files import one_line, write_text
@@ -18,15 +18,13 @@ from fkt.core.files import one_line, write_text
 if TYPE_CHECKING:
     from fkt.evaluation.trained import Predictions
 
+HELP = "classify images with a trained model"
 FORMATS = ("text", "csv", "json")
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    usage = "fkt predict [OPTION]... [MODEL] PATH..."
-    parser = commands.add_parser(
-        "predict", help="classify images with a trained model", description=__doc__, usage=usage
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.usage = "fkt predict [OPTION]... [MODEL] PATH..."
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="the model, and what it classifies")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the model, if it is not the first argument")
     parser.add_argument(
@@ -37,7 +35,6 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         "--maps", type=Path, metavar="FOLDER", help="write a picture of the activation map of each image"
     )
     parser.add_argument("--device", help="cpu, cuda or mps; by default a GPU if there is one")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,23 +1,20 @@
-"""``fkt preset [NAME...]``: write params.yaml from presets, or list them."""
+"""Replace params.yaml by the default with these presets over it, in order, and print what changes.
+
+Without a name, list the presets.
+"""
 
 import argparse
-from typing import Any
 
 from fkt.check import check_names
 from fkt.params import PARAMS_FILE
 from fkt.params.presets import apply_presets, available
 
+HELP = "set params.yaml for a dataset (digits, cifar10, folder, ...) or a machine (laptop)"
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "preset",
-        help="set params.yaml for a dataset (digits, cifar10, folder, ...) or a machine (laptop)",
-        description="Replace params.yaml by the default with these presets over it, in order, and print what changes. "
-        "Without a name, list the presets.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

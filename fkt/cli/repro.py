@@ -6,7 +6,6 @@ One job is a plain ``dvc repro``. The results of small networks are the same wit
 import argparse
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 from fkt.check import load_checked
 from fkt.cli.check import add_jobs, checked
@@ -24,20 +23,17 @@ from fkt.params import Params
 from fkt.raw.listing import changes
 from fkt.report.terminal import PAGE, shown
 
+HELP = "run what params.yaml describes, several stages at once"
 REPORT = METRICS / "report.md"
 COMMIT = (
     ", and commit the results, so that 'dvc metrics diff' compares with them: git add -A && git commit -m 'First run'"
 )
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "repro", help="run what params.yaml describes, several stages at once", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="stages, as of 'dvc repro'; by default all")
     add_jobs(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,6 @@ import argparse
 import os
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from fkt.check import load_checked
 from fkt.cli.repro import forecast_of, light_stages
@@ -16,18 +15,15 @@ from fkt.core.progress import in_words
 from fkt.jobs.processes import Pipeline
 from fkt.jobs.share import job_environments
 from fkt.jobs.status import describe, listed, running_repro, to_run, trainings
+from fkt.jobs.watch import LINE_WIDTH
 from fkt.raw.listing import changes
 
-LINE_WIDTH = 100
+HELP = "show what runs, what is done, and how long it still takes"
 
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "status", help="show what runs, what is done, and how long it still takes", description=__doc__
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="the project, by default this folder")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -6,20 +6,36 @@ those that this commit has already are left alone.
 
 import argparse
 import shlex
-from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.params import PARAMS_FILE
-from fkt.params.presets import flat
-from fkt.params.reader import read_yaml
-from fkt.sweeps.experiments import FAILED, command, dvc, params_of, read_experiments
+from fkt.sweeps.experiments import FAILED, command, dvc, params_of, present, read_experiments
 from fkt.sweeps.spec import available, load_sweep
 
+HELP = "queue the experiments of a question in DVC"
 
-def main(name: str, *, dry_run: bool) -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, the sweeps are listed")
+    parser.add_argument("--dry-run", action="store_true", help="check every experiment and print the commands only")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Queue a sweep, or list the sweeps."""
+    if arguments.name is not None:
+        _queue(arguments.name, dry_run=arguments.dry_run)
+        return
+    print("fkt sweep NAME [--dry-run]  queues one of these in DVC:")
+    for name in available():
+        sweep = load_sweep(name)
+        print(f"  {name:<15} {sweep.title} ({len(sweep.cells())} experiments)")
+
+
+def _queue(name: str, *, dry_run: bool) -> None:
     """Print the commands that queue a sweep and, unless it is a dry run, run them."""
     sweep = load_sweep(name)
-    cells, now = sweep.cells(), dict(flat(read_yaml(PARAMS_FILE)))
+    cells, now = sweep.cells(), present()
     known = {key: one for key, one in read_experiments().items() if one.state != FAILED}
     lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the present {PARAMS_FILE}.\n"], []
     for cell in cells:
@@ -41,22 +57,3 @@ def main(name: str, *, dry_run: bool) -> None:
     print(f"\n{len(commands)} experiments {'would be ' if dry_run else ''}queued; {len(lines) - 1} exist already.")
     if commands and not dry_run:
         print(f"Run them with 'dvc queue start -j 2', then 'fkt gather {name}'.")
-
-
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("sweep", help="queue the experiments of a question in DVC", description=__doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a file of sweeps/; without it, the sweeps are listed")
-    parser.add_argument("--dry-run", action="store_true", help="check every experiment and print the commands only")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Queue a sweep, or list the sweeps."""
-    if arguments.name is not None:
-        main(arguments.name, dry_run=arguments.dry_run)
-        return
-    print("fkt sweep NAME [--dry-run]  queues one of these in DVC:")
-    for name in available():
-        sweep = load_sweep(name)
-        print(f"  {name:<15} {sweep.title} ({len(sweep.cells())} experiments)")

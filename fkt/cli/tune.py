@@ -4,23 +4,21 @@ Ranges are in tuning.yaml. Trials are experiments in DVC's queue; the winners go
 """
 
 import argparse
-from typing import Any
 
+from fkt.cli.check import count
 from fkt.core.errors import UserError
 
+HELP = "choose the settings of every arm on validation images"
 
-def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
-    """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser(
-        "tune", help="choose the settings of every arm on validation images", description=__doc__
-    )
-    parser.add_argument("--trials", type=_count, default=16, metavar="N", help="trials of each arm (16)")
-    parser.add_argument("--seeds", type=_count, default=2, metavar="N", help="seeds of each trial (2)")
-    parser.add_argument("--jobs", type=_count, default=1, metavar="J", help="trials that run at the same time (1)")
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("--trials", type=count, default=16, metavar="N", help="trials of each arm (16)")
+    parser.add_argument("--seeds", type=count, default=2, metavar="N", help="seeds of each trial (2)")
+    parser.add_argument("--jobs", type=count, default=1, metavar="J", help="trials that run at the same time (1)")
     parser.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="arms to tune; all of modes by default")
     parser.add_argument("--dry-run", action="store_true", help="check everything and print the trials only")
     parser.add_argument("--show", action="store_true", help="print the last table, and run nothing")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -33,9 +31,3 @@ def run(arguments: argparse.Namespace) -> None:
         print(PAGE.read_text(encoding="utf-8"))
         return
     tune(Request(arguments.arms, arguments.trials, arguments.seeds, arguments.jobs, arguments.dry_run))
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a count; give 1 or more")
-    return int(text)

@@ -19,17 +19,18 @@ from fkt.core.text import abbreviated, one_line
 class UserError(Exception):
     """A mistake that the user can fix. The message is complete, has no control characters, and no endless line."""
 
+    longest = 1000
+    """Characters of a line."""
+
     def __init__(self, message: str) -> None:
         """message: one line or several."""
-        super().__init__("\n".join(abbreviated(one_line(line), 1000) for line in message.split("\n")))
+        super().__init__("\n".join(abbreviated(one_line(line), self.longest) for line in message.split("\n")))
 
 
 class ParamsError(UserError):
-    """params.yaml does not describe a valid experiment. Each line of the message is short."""
+    """params.yaml does not describe a valid experiment."""
 
-    def __init__(self, message: str) -> None:
-        """message: one line or several."""
-        super().__init__("\n".join(abbreviated(one_line(line)) for line in message.split("\n")))
+    longest = 300
 
 
 class DatasetNotFound(UserError):

@@ -120,7 +120,8 @@ def pick_precision(device: torch.device) -> torch.dtype:
         return precisions[name]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+    has_bf16 = device.type == "cpu" and any(flag in _cpuinfo() for flag in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 def device_name(device: torch.device) -> str:
@@ -163,10 +164,6 @@ def _whole_number(name: str, *, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise UserError(f"{name}: '{text}' is not a whole number from {least}")
     return int(text)
-
-
-def _cpu_has_bf16() -> bool:
-    return any(flag in _cpuinfo() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def _cpuinfo() -> str:

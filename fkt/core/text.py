@@ -9,6 +9,6 @@ def one_line(name: str) -> str:
     return re.sub(odd, lambda found: found[0].encode("unicode_escape").decode("ascii"), name)
 
 
-def abbreviated(line: str, limit: int = 300) -> str:
+def abbreviated(line: str, limit: int) -> str:
     """Return a line of at most ``limit`` characters: of a longer one, two thirds and the end, which has the remedy."""
     return line if len(line) <= limit else f"{line[: 2 * limit // 3 - 5]} ... {line[-limit // 3 :]}"

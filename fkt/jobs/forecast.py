@@ -17,7 +17,7 @@ class Forecast:
 
     def __init__(self, estimated: Mapping[str, float], work: Mapping[str, float], seeds: int) -> None:
         """estimated: seconds of each kind, or empty. work: image passes of each kind that trains, in any unit."""
-        self.estimated, self.work, self.seeds = {LIGHT: LIGHT_SECONDS, **estimated}, work, seeds
+        self.estimated, self.work, self.seeds = estimated, work, seeds
         self._seen: dict[str, list[float]] = {}
         self._running: dict[str, float] = {}
 
@@ -30,22 +30,20 @@ class Forecast:
 
     def seconds(self, kind: str) -> float | None:
         """Return the expected seconds of a stage; None: nothing is known yet."""
-        known = {kind: mean(found) for kind, found in self._seen.items()}
-        known = self._running | known
+        known = self._running | {kind: mean(found) for kind, found in self._seen.items()}
         if kind in known:
             return known[kind]
-        shared = known.keys() & self.estimated.keys() - {LIGHT}
+        if kind == LIGHT:
+            return LIGHT_SECONDS
         if kind in self.estimated:
-            ratio = sum(known[one] for one in shared) / sum(self.estimated[one] for one in shared) if shared else 1.0
-            return self.estimated[kind] * (ratio if kind != LIGHT else 1.0)
+            return self.estimated[kind] * (_pace(known, self.estimated) or 1.0)
         if kind.startswith("evaluate"):  # it scores all seeds
             return SCORING_SECONDS * self.seeds
-        if kind not in self.work:
-            others = known.keys() - self.work.keys() - {LIGHT}
-            return mean(known[one] for one in others) if others else OTHER_SECONDS
-        shared = known.keys() & self.work.keys()
-        spent = sum(self.work[one] for one in shared)
-        return self.work[kind] * sum(known[one] for one in shared) / spent if shared else None
+        if kind in self.work:
+            pace = _pace(known, self.work)
+            return None if pace is None else self.work[kind] * pace
+        others = known.keys() - self.work.keys() - {LIGHT}
+        return mean(known[one] for one in others) if others else OTHER_SECONDS
 
     def left(
         self,
@@ -68,6 +66,12 @@ class Forecast:
             total += seconds
             ends[name] = seconds + max((ends.get(need, 0.0) for need in needs[name]), default=0.0)
         return max([total / jobs, *ends.values()])
+
+
+def _pace(known: Mapping[str, float], units: Mapping[str, float]) -> float | None:
+    """Return the seconds of a unit, from the kinds that are known; None: none is."""
+    shared = known.keys() & units.keys()
+    return sum(known[one] for one in shared) / sum(units[one] for one in shared) if shared else None
 
 
 def image_passes(params: Params) -> dict[str, float]:

@@ -73,16 +73,13 @@ class Pipeline:
     def unchanged(self, names: Collection[str]) -> set[str]:
         """Return those stages that need not run. All that they need must be there.
 
-        None if a job holds DVC's lock for some seconds: DVC then finds out when it runs them.
+        Empty if a job holds DVC's lock for some seconds: DVC then finds out when it runs them.
         """
         from dvc.lock import LockError
 
-        found: set[str] = set()
         with suppress(LockError), self._repo.lock:
-            for name in names:
-                if not self._stages[name].changed():
-                    found.add(name)
-        return found
+            return {name for name in names if not self._stages[name].changed()}
+        return set()
 
 
 @dataclass

@@ -22,7 +22,7 @@ def visible_gpus() -> list[str]:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607
     except OSError:
         return []
-    return [str(number) for number, line in enumerate(re.findall(r"^GPU \d+:", listed.stdout, re.MULTILINE)) if line]
+    return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listed.stdout, re.MULTILINE)))]
 
 
 def default_jobs(gpus: Sequence[str]) -> int:

@@ -132,9 +132,7 @@ class Watch:
             count = ""
             if len(members) > 1:
                 several = "seeds" if members[0].split("@")[1].isdecimal() else "modes"
-                count = (
-                    f"{len(ran)} of {len(members)} {several}" if len(ran) < len(members) else f"{len(ran)} {several}"
-                )
+                count = f"{len(ran)}{f' of {len(members)}' if len(ran) < len(members) else ''} {several}"
             each = f"{in_words(sum(ran) / len(ran))}{' each' if len(ran) > 1 else ''}"
             start = f"{kind:18} {count:12} {each:>10}   "
             indent = " " * len(start)

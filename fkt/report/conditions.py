@@ -8,6 +8,7 @@ from fkt.core.files import one_line
 from fkt.params import Params, tuned_trials
 from fkt.params.sections import Labels
 
+_BATCHNORM = {"as_trained": "as trained", "recalibrated": "estimated anew on plain training images"}
 _CURVES = {
     "constant": "stays 1",
     "linear": "falls from 1 to 0 along a line",
@@ -42,56 +43,37 @@ def conditions(
     params: Params, images: Mapping[str, int], num_labelled: int, teacher: Mapping[str, Any] | None
 ) -> list[tuple[str, str]]:
     """Return what held in every arm. images: number of images of each split. teacher: see ``page.content``."""
-    model = params.model
+    model, rotation = params.model, params.ssl.rotation_weight
+    extra = f", and rotation prediction with weight {rotation:g}" if rotation else ""
     weights = ", ImageNet weights" if model.weights == "imagenet" else ""
     labelled = f"{label_budget(params.labels)}: {num_labelled:,} of {images['train']:,} training images"
     if num_labelled < images["train"]:
         labelled += ", which differ between seeds, but not between arms"
     found = [
-        (
-            "Network",
-            f"{model.backbone}, width {model.width}, {model.stem} stem{weights}.",
-        ),
+        ("Network", f"{model.backbone}, width {model.width}, {model.stem} stem{weights}."),
         ("Labels", f"{labelled}."),
-        ("SSL method", _method(params)),
+        ("SSL method", f"{params.ssl.method}{extra}."),
     ]
     if params.ssl.label_fraction:
-        found.append(
-            (
-                "Labels of SSL",
-                f"{100 * params.ssl.label_fraction:g} % of the labels of each class, in pretraining and in "
-                "the joint run.",
-            )
-        )
+        share = f"{100 * params.ssl.label_fraction:g} % of the labels of each class"
+        found.append(("Labels of SSL", f"{share}, in pretraining and in the joint run."))
     if "functional" in params.arms:
         found.append(("Loss of the joint run", _loss(params)))
     found += [
         ("Budget of an arm", _budget(params)),
         ("Weights that are kept", _selection(params, num_labelled, images["val"])),
         ("Settings", _settings(params)),
-        (
-            "BatchNorm",
-            "statistics as trained."
-            if params.bn == "as_trained"
-            else "statistics estimated anew on plain training images.",
-        ),
+        ("BatchNorm", f"statistics {_BATCHNORM[params.bn]}."),
         ("Seeds", ", ".join(map(str, params.seeds))),
     ]
     if teacher:
-        found.append(
-            (
-                "Teacher",
-                f"{teacher['backbone']} with {teacher['width']} channels. Its features of the training images form "
-                f"{teacher['clusters']} clusters, of which {teacher['used']:g} have images. Evenness of their sizes: "
-                f"{teacher['entropy']:.2f} (entropy; 1 means equal sizes).",
-            )
+        text = (
+            f"{teacher['backbone']} with {teacher['width']} channels. Its features of the training images form "
+            f"{teacher['clusters']} clusters, of which {teacher['used']:g} have images. Evenness of their sizes: "
+            f"{teacher['entropy']:.2f} (entropy; 1 means equal sizes)."
         )
+        found.append(("Teacher", text))
     return found
-
-
-def _method(params: Params) -> str:
-    rotation = params.ssl.rotation_weight
-    return f"{params.ssl.method}{f', and rotation prediction with weight {rotation:g}' if rotation else ''}."
 
 
 def _loss(params: Params) -> str:

@@ -6,12 +6,10 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fkt.core.arms import NETWORKS, PALETTE
@@ -25,13 +23,13 @@ from fkt.report.charts import axis, curve_panels, difference_axis
 from fkt.report.chosen import arm_in_use
 from fkt.report.gallery import make_gallery
 from fkt.report.maps_figure import METHODS
+from fkt.report.page import FOLDER, environment
 from fkt.report.page_checks import checks
 from fkt.report.published import PUBLISHED, SOURCE
 from fkt.report.statistics import Comparison
 from fkt.report.summary import score
 from fkt.report.tables import percent, scaled
 
-FOLDER = Path(__file__).parent / "templates"
 MATRIX_CLASSES = 20
 """Most classes for which confusions are a matrix; for more, the most frequent ones are listed."""
 LISTED = 25
@@ -64,22 +62,15 @@ def render(
 
     tables: curves, confusion and per_class, as in the CSV files.
     """
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"points": _points, "thousands": "{:,.0f}".format, "code": _code}
+    pages = environment(autoescape=True)
+    pages.filters |= {"points": _points, "code": _code}
     arms, classes, decisions = results.arms, results.meta.classes, shared["decisions"]
     comparisons = [*(decision.comparison for decision in decisions), *others]
     declared = [decision.comparison for decision in decisions] or others
     points = difference_axis(comparisons, params.report.margin) if comparisons else None
     gallery = make_gallery(arms, results.maps, [(one.name_a, one.name_b) for one in declared], results.names)
     best, _ = arm_in_use(arms, decisions)
-    known = [key for key in COLUMNS if key != "quadratic_kappa" or params.prepare.ordered]
-    known = [key for key in known if any(score(arm.results, key) for arm in arms)]
+    known = [key for key in COLUMNS if any(score(arm.results, key) for arm in arms)]
     data = {"classes": classes, "images": gallery.images, "cells": gallery.cells, "seeds": len(params.seeds)}
     content = {
         **shared,
@@ -102,6 +93,7 @@ def render(
         "per_class": per_class(tables["per_class"], [arm.mode for arm in arms], best),
         "worst": worst_class(tables["per_class"], tables["confusion"], best),
         "class_scores": CLASS_SCORES,
+        "percent_columns": [f"{arm.mode} %" for arm in arms],
         "confusion": {arm.mode: confusions(arm) for arm in arms},
         "matrix": len(classes) <= MATRIX_CLASSES,
         "gallery": gallery,
@@ -125,7 +117,7 @@ def render(
         "style": Markup((FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         "script": Markup((FOLDER / "report.js").read_text(encoding="utf-8")),  # noqa: S704 - our own file
     }
-    return environment.get_template("report.html.j2").render(content)
+    return pages.get_template("report.html.j2").render(content)
 
 
 def per_class(rows: pd.DataFrame, modes: Sequence[str], best: str) -> dict[str, list[tuple[str, int, list[Any]]]]:

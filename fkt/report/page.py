@@ -29,15 +29,18 @@ UNEQUAL = 1.02
 
 def render(content: Mapping[str, Any]) -> str:
     """Return report.md. content: see ``shared_content``."""
-    environment = Environment(  # noqa: S701 - Markdown: the template escapes with its filter md
-        loader=FileSystemLoader(FOLDER),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"md": escape, "thousands": "{:,.0f}".format}
-    environment.globals |= {"table": _table, "plus_minus": PLUS_MINUS, "score_header": SCORE_HEADER}
-    return _joined(environment.get_template("report.md.j2").render(content)) + "\n"
+    markdown = environment(autoescape=False)  # the template escapes with its filter md
+    markdown.filters["md"] = escape
+    markdown.globals |= {"table": _table, "plus_minus": PLUS_MINUS, "score_header": SCORE_HEADER}
+    return _joined(markdown.get_template("report.md.j2").render(content)) + "\n"
+
+
+def environment(*, autoescape: bool) -> Environment:
+    """Return what reads the templates; a name that they do not get is an error."""
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    found = Environment(loader=FileSystemLoader(FOLDER), autoescape=autoescape, **options)  # noqa: S701 - of Markdown
+    found.filters["thousands"] = "{:,.0f}".format
+    return found
 
 
 def escape(text: object) -> str:
@@ -111,9 +114,9 @@ def _joined(text: str) -> str:
 
 def _cells(found: Comparison) -> list[str]:
     """Return a comparison as a row of a table."""
-    interval = f"{_points(found.low, '+')} to {_points(found.high, '+')}"
+    interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     seeds = f"{min(found.by_seed) * 100:+.1f} ... {max(found.by_seed) * 100:+.1f}"
-    return [f"{found.name_a} - {found.name_b}", _points(found.difference, "+"), interval, p_value(found.p), seeds]
+    return [f"{found.name_a} - {found.name_b}", f"{100 * found.difference:+.2f}", interval, p_value(found.p), seeds]
 
 
 def _losses(arms: Sequence[Arm]) -> list[list[str]]:
@@ -153,18 +156,9 @@ def _teacher(clusters: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**clusters[0]["teacher"], "clusters": clusters[0]["clusters"], **means}
 
 
-def _points(fraction: float, sign: str = "") -> str:
-    return f"{100 * fraction:{sign}.2f}"
-
-
 def score_rows(named: Mapping[str, Sequence[dict[str, Any]]], *names: str) -> list[list[str]]:
-    """Return a row for each mode or dataset, with scores in percent; kappa is not a share."""
-
-    def cell(results: Sequence[dict[str, Any]], name: str) -> str:
-        found = score(results, name)
-        return scaled(found, 1, 3) if name == "quadratic_kappa" else percent(found)
-
-    return [[mode, *(cell(results, name) for name in names)] for mode, results in named.items()]
+    """Return a row for each mode or dataset, with scores in percent."""
+    return [[mode, *(percent(score(results, name)) for name in names)] for mode, results in named.items()]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], names: Mapping[str, str] | None = None) -> str:

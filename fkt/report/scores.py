@@ -66,11 +66,6 @@ def _shifted(pseudo: NDArray[np.float64], score: float) -> NDArray[np.float64]:
     return shifted
 
 
-def _accuracy(counts: Counts) -> NDArray[np.float64]:
-    accuracy: NDArray[np.float64] = np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
-    return accuracy
-
-
 def _balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
     images = counts.sum(axis=2)
     recall = np.diagonal(counts, axis1=1, axis2=2) / np.maximum(images, 1)
@@ -84,11 +79,6 @@ def _f1(counts: Counts) -> NDArray[np.float64]:
     return f1
 
 
-def _macro_f1(counts: Counts) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = _f1(counts).mean(axis=1)
-    return mean
-
-
 def _quadratic_kappa(counts: Counts) -> NDArray[np.float64]:
     num_images, position = counts.sum(axis=(1, 2)), np.arange(counts.shape[1])
     weights = np.square(position[:, None] - position)
@@ -98,9 +88,9 @@ def _quadratic_kappa(counts: Counts) -> NDArray[np.float64]:
 
 
 FROM_COUNTS: dict[str, Callable[[Counts], NDArray[np.float64]]] = {
-    "accuracy": _accuracy,
+    "accuracy": lambda counts: np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)),
     "balanced_accuracy": _balanced_accuracy,
-    "macro_f1": _macro_f1,
+    "macro_f1": lambda counts: _f1(counts).mean(axis=1),
     "quadratic_kappa": _quadratic_kappa,
 }
 """The scores that are a function of the confusion matrix; (M, K, K) -> (M,)."""

@@ -1,6 +1,5 @@
 """Numbers and Markdown tables as text, aligned so that they can be read on a terminal too."""
 
-import math
 from collections.abc import Sequence
 
 from fkt.report.summary import Spread
@@ -20,9 +19,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def percent(found: Spread | None, digits: int = 2) -> str:
+def percent(found: Spread | None) -> str:
     """Return a fraction in percent, with its standard deviation: ``92.20 +- 0.11``."""
-    return scaled(found, 100, digits)
+    return scaled(found, 100, 2)
 
 
 def scaled(found: Spread | None, scale: float, digits: int) -> str:
@@ -35,6 +34,4 @@ def scaled(found: Spread | None, scale: float, digits: int) -> str:
 
 def p_value(p: float) -> str:
     """Return a p-value with three decimals, or ``< 0.001``."""
-    if not math.isfinite(p):
-        return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

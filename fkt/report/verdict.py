@@ -134,7 +134,8 @@ def sentence(decision: Decision, report: Report) -> str:
         return f"{found.name_a} is {kind} than {found.name_b}: {numbers}."
     both = f"{found.name_a} and {found.name_b}"
     if kind == "equivalent":
-        return f"{both} do not differ by a margin that matters ({_count(report.margin)}): {numbers}."
+        margin = f"{report.margin:g} point{'' if report.margin == 1 else 's'}"
+        return f"{both} do not differ by a margin that matters ({margin}): {numbers}."
     why = {
         "failed": "no verdict, because a training failed",
         "few seeds": f"no verdict from fewer than {MIN_SEEDS} seeds",
@@ -195,10 +196,6 @@ def _to_decide(decision: Decision, num_seeds: int) -> str:
     if not ways:
         return f"More seeds or test images will hardly decide between {found.name_a} and {found.name_b}."
     return f"To decide between {found.name_a} and {found.name_b}: about {' or about '.join(ways)}."
-
-
-def _count(margin: float) -> str:
-    return f"{margin:g} point{'' if margin == 1 else 's'}"
 
 
 def _and(names: Sequence[str]) -> str:

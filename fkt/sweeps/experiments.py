@@ -12,6 +12,7 @@ from fkt.core.errors import ParamsError, UserError, did_you_mean
 from fkt.core.runs import METRICS
 from fkt.params import PARAMS_FILE, parse_params
 from fkt.params.presets import flat, nested
+from fkt.params.reader import read_yaml
 from fkt.sweeps.spec import Cell, Settings
 
 SUMMARY = METRICS / "summary.json"
@@ -46,6 +47,11 @@ def read_experiments(rev: str = "HEAD") -> dict[str, Experiment]:
         raise UserError("the repository has no commit. Experiments need one; run 'git add --all' and 'git commit'")
     found = [_experiment(entry) for row in answer for entry in row["experiments"] or []]
     return {one.name: one for one in sorted(found, key=lambda one: STATES.index(one.state))}
+
+
+def present() -> Settings:
+    """Return the parameters of params.yaml by their dotted keys."""
+    return dict(flat(read_yaml(PARAMS_FILE)))
 
 
 def params_of(cell: Cell, now: Settings) -> Settings:

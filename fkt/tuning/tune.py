@@ -10,25 +10,14 @@ from fkt.core.errors import ParamsError, UserError, unknown_name
 from fkt.core.files import write_json, write_text
 from fkt.core.runs import METRICS
 from fkt.params import PARAMS_FILE, Params, parse_params
-from fkt.params.presets import flat
-from fkt.params.reader import parse_yaml, read_yaml
+from fkt.params.reader import parse_yaml
 from fkt.params.tuning import conditions_of, entry_of
-from fkt.sweeps.experiments import dvc
+from fkt.sweeps.experiments import dvc, present
 from fkt.sweeps.spec import Settings
 from fkt.tuning.knobs import Knobs, load_knobs, own_knobs, uses
 from fkt.tuning.page import Outcome, draw, page
 from fkt.tuning.queue import FAILED, WAITING, finished, queue, read_score, start_workers, states, wait
-from fkt.tuning.trials import (
-    RECORD,
-    Score,
-    Trial,
-    data_digest,
-    read_record,
-    recorded,
-    trials_of,
-    tuning_seeds,
-    winner,
-)
+from fkt.tuning.trials import RECORD, Score, Trial, data_digest, read_record, recorded, trials_of, tuning_seeds, winner
 
 PAGE, FIGURE = METRICS / "tables" / "tuning.md", METRICS / "tables" / "tuning.png"
 
@@ -51,8 +40,8 @@ def tune(request: Request) -> None:
 
     Raise ParamsError for a mistake in params.yaml, tuning.yaml or the request, before anything is queued.
     """
-    params, present = load_checked(), dict(flat(read_yaml(PARAMS_FILE)))
-    everything = load_knobs(present)
+    params, now = load_checked(), present()
+    everything = load_knobs(now)
     knobs = own_knobs(everything, params.arms)
     for name in request.arms:
         if name not in knobs:
@@ -64,7 +53,7 @@ def tune(request: Request) -> None:
     data, record = data_digest(params.dataset), read_record()
 
     # An arm that is tuned already starts again from where it started, so that more trials continue the same sequence.
-    base = dict(present)
+    base = dict(now)
     for arm in arms:
         if (entry := entry_of(params, arm)) is not None:
             base |= {key: value for key, value in entry.start.items() if key in {knob.key for knob in knobs[arm]}}
@@ -77,7 +66,7 @@ def tune(request: Request) -> None:
             if later := [arm for arm in left if arm not in ready]:
                 print(f"then {', '.join(later)}, with the winners of these")
             return
-        scores = _run([trial for arm in ready for trial in trials[arm]], base, present, params, seeds, request.jobs)
+        scores = _run([trial for arm in ready for trial in trials[arm]], base, now, params, seeds, request.jobs)
         for arm in ready:
             outcomes[arm] = Outcome(arm, knobs[arm], trials[arm], scores, winner(trials[arm], scores))
             if len(outcomes[arm].failed) == request.trials:
@@ -99,7 +88,7 @@ def _waits(arm: str, left: Sequence[str], knobs: Knobs, now: Settings) -> bool:
 
 
 def _run(
-    trials: Sequence[Trial], base: Settings, present: Settings, params: Params, seeds: list[int], jobs: int
+    trials: Sequence[Trial], base: Settings, now: Settings, params: Params, seeds: list[int], jobs: int
 ) -> dict[str, Score]:
     """Run the trials that are not recorded, record them, and return the scores of all."""
     record = read_record()
@@ -112,7 +101,7 @@ def _run(
         failed = {name for name in left if name not in done and known.get(name) == FAILED}
         arms = ", ".join(dict.fromkeys(trial.arm for trial in trials))
         try:
-            queue([_over(trial, base, present) for trial in new], present)
+            queue([_over(trial, base, now) for trial in new], now)
             if left.keys() - done.keys() - failed:
                 start_workers(jobs)
                 failed |= wait([name for name in left if name not in failed], arms)
@@ -129,9 +118,9 @@ def _run(
     return {**record, **{name: Score() for name in failed}}
 
 
-def _over(trial: Trial, base: Settings, present: Settings) -> Trial:
+def _over(trial: Trial, base: Settings, now: Settings) -> Trial:
     """Return a trial with all that differs from params.yaml, such as the winners of earlier arms."""
-    changed = {key: value for key, value in base.items() if present[key] != value}
+    changed = {key: value for key, value in base.items() if now[key] != value}
     cell = type(trial.cell)(trial.cell.name, {}, {**changed, **trial.cell.settings})
     return Trial(trial.arm, trial.number, trial.settings, cell)
 

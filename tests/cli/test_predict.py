@@ -160,11 +160,10 @@ def test_maps_are_pictures_of_what_the_model_sees_and_where(photos: list[Path]) 
     assert each[0].shape == cam(member, scaled, torch.from_numpy(target), member.backbone.layer4).shape
 
 
-@pytest.mark.parametrize("name", ["pretrained", "teacher", "student"])
-def test_a_model_without_a_classifier_raises_an_error_that_names_one(tmp_path: Path, name: str) -> None:
-    save_model(tmp_path / name / "s0", backbone(), card(mode=name))
-    with pytest.raises(CheckpointError, match=f"{name}/s0 has no classifier; use .*/supervised/s0"):
-        fkt.load(tmp_path / name)
+def test_a_model_without_a_classifier_raises_an_error_that_names_one(tmp_path: Path) -> None:
+    save_model(tmp_path / "pretrained/s0", backbone(), card(mode="pretrained"))
+    with pytest.raises(CheckpointError, match="pretrained/s0 has no classifier; use .*/supervised/s0"):
+        fkt.load(tmp_path / "pretrained")
 
 
 def test_models_of_different_data_do_not_predict_together(tmp_path: Path) -> None:

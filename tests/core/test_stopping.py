@@ -4,14 +4,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from fkt.core.errors import UserError, enough_memory, reported
-from fkt.core.stopping import Stopped, stop_signals
-from tests.conftest import ROOT, make_environment
+from fkt.core.errors import UserError, enough_memory
+from fkt.core.stopping import stop_signals
+from tests.conftest import ROOT, make_environment, wait_until
 
 STAGE = """
 import sys, time
@@ -37,20 +36,12 @@ def start(folder: Path, name: str, code: str = STAGE) -> "subprocess.Popen[str]"
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True)
 
 
-def wait_for(path: Path) -> None:
-    for _ in range(1500):
-        if path.exists():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} is missing after 30 s")
-
-
 @pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("name", ["TERM", "HUP"])
 def test_a_signal_ends_a_stage_with_one_line_and_its_status(tmp_path: Path, name: str) -> None:
     number = signal.Signals[f"SIG{name}"]
     process = start(tmp_path, "a")
-    wait_for(tmp_path / "a.began")
+    wait_until((tmp_path / "a.began").exists)
     process.send_signal(number)
     assert process.communicate(timeout=60)[1] == f"interrupted by SIG{name} (saved); finished stages are kept\n"
     assert process.returncode == 128 + number
@@ -58,13 +49,13 @@ def test_a_signal_ends_a_stage_with_one_line_and_its_status(tmp_path: Path, name
 
 def test_a_stage_waits_for_a_process_that_still_runs_it_and_not_for_a_dead_one(tmp_path: Path) -> None:
     first = start(tmp_path, "a")
-    wait_for(tmp_path / "a.began")
+    wait_until((tmp_path / "a.began").exists)
     second = start(tmp_path, "b")
     assert second.stdout is not None
     assert second.stdout.readline() == f"toy@0: waiting for process {first.pid}, which still runs this stage here\n"
     assert not (tmp_path / "b.began").exists()
     first.kill()
-    wait_for(tmp_path / "b.began")
+    wait_until((tmp_path / "b.began").exists)
     (tmp_path / "b.end").touch()
     assert second.wait(60) == 0
     first.communicate(timeout=60), second.communicate(timeout=60)
@@ -74,9 +65,9 @@ def test_a_stage_waits_for_a_process_that_still_runs_it_and_not_for_a_dead_one(t
 def test_a_stage_ends_when_dvc_has_died(tmp_path: Path) -> None:
     dvc = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {STAGE!r}, 'a'])"
     process = start(tmp_path, "a", dvc)
-    wait_for(tmp_path / "a.began")
+    wait_until((tmp_path / "a.began").exists)
     process.kill()
-    wait_for(tmp_path / "a.stopped")
+    wait_until((tmp_path / "a.stopped").exists)
     process.communicate(timeout=60)
 
 
@@ -84,7 +75,7 @@ def test_a_stage_ends_when_dvc_has_died(tmp_path: Path) -> None:
 def test_ctrl_c_during_imports_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("open('a.began', 'w').close()\nimport time\ntime.sleep(30)\n")
     process = start(tmp_path, "a", "import stages\nimport slow")
-    wait_for(tmp_path / "a.began")
+    wait_until((tmp_path / "a.began").exists)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[1] == "interrupted\n" and process.returncode == -signal.SIGINT
 
@@ -110,10 +101,7 @@ def test_a_process_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
     [
         (MemoryError("Unable to allocate 3.64 TiB for an array"), " (unable to allocate 3.64 TiB)"),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0"), " (tried to allocate 20.00 MiB)"),
-        (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000 bytes."),
-            " (tried to allocate 4000 bytes)",
-        ),
+        (RuntimeError("can't allocate memory: you tried to allocate 40 bytes."), " (tried to allocate 40 bytes)"),
         (OSError(12, "Cannot allocate memory"), ""),
     ],
 )
@@ -123,10 +111,3 @@ def test_a_lack_of_memory_names_the_parameter(error: Exception, details: str) ->
         raise error
     with pytest.raises(RuntimeError, match="another"), enough_memory("joint", "joint.batch_size"):
         raise RuntimeError("another")
-
-
-def test_stopped_without_dvc(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left, reported():
-        raise Stopped(signal.SIGTERM)
-    assert left.value.code == 143
-    assert capsys.readouterr().err == "interrupted by SIGTERM; finished stages are kept\n"

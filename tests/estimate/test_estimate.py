@@ -1,7 +1,6 @@
 """The sum of an estimate, what is measured anew, and the words of 'fkt check'."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +10,9 @@ from fkt.cli.main import main
 from fkt.core.progress import in_words
 from fkt.estimate import estimate as module
 from fkt.estimate.estimate import ALONE_SHARE, LIGHT_SHARE, Estimate, cached
-from fkt.params import Params
 from fkt.raw.counts import Counts
+from tests.stages.running import Write
 
-Write = Callable[[dict[str, Any]], Params]
 MEASURED = {
     "dvc": 1.0,
     "start": 2.0,
@@ -40,7 +38,7 @@ def test_the_sum_of_one_job(write_params: Write) -> None:
     others = (ALONE_SHARE + 0.5) + start + (start + 1) + 2 * start + (start + 2)  # plan, prepare, views, cam, report
     notes = (2 * 6 + 1) * LIGHT_SHARE  # of the six other networks, and the listing of the raw files
     assert one.seconds() == pytest.approx(trained + scored + others + notes, rel=1e-3)
-    assert one.disk_mb() == pytest.approx(2 * (1500 * 32 * 32 * 3 / 2**20 + 2 * 3))
+    assert one.disk_mb() == pytest.approx(2 * (1500 * 16 * 16 / 2**20 + 2 * 3))
     two = Estimate(params, one.counts, MEASURED, jobs=2)
     assert one.seconds() / 2 < two.seconds() < one.seconds() and two.memory_mb() == 2 * one.memory_mb()
     assert in_words(one.seconds()) in table(one) and "warning: fewer than 50 steps: pretrained, " in table(one)
@@ -67,7 +65,7 @@ def test_a_measurement_is_kept_for_what_does_not_change_the_speed(
     assert "In all about" in capsys.readouterr().out and len(measured) == 2, "DVC, and the steps"
     assert (kept := cached(params, 2)) is not None and kept.measured["dvc"] == 1.0
     same: list[dict[str, Any]] = [{"lambda": 9.0}, {"seeds": [5]}, {"supervised": {"learning_rate": 0.5}}]
-    other: list[dict[str, Any]] = [{"supervised": {"batch_size": 8}}, {"prepare": {"image_size": 16}}]
+    other: list[dict[str, Any]] = [{"supervised": {"batch_size": 8}}, {"prepare": {"image_size": 8}}]
     for change in same:
         assert cached(write_params({"modes": modes, **change}), 2) is not None, change
     for change in [*other, {"budget": {"passes": 7}}, {"model": {"width": 32}}]:

@@ -19,14 +19,11 @@ STAGES = yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["s
 @pytest.mark.parametrize(
     ("path", "stage"),
     [
-        (Run("digits", "functional", 1).results, "evaluate@functional"),
-        (Run("digits", "supervised", 0).predictions, "evaluate@supervised"),
+        (Run("digits", "functional", 1).predictions, "evaluate@functional"),
         (Run("digits", "distilled", 2).log / "curve.csv", "finetune-distilled@2"),
         (Run("digits", STUDENT, 0).log / "clusters.json", "distill@0"),
         (Run("digits", PRETRAINED, 2).log / "cost.json", "pretrain@2"),
-        (Run("digits", PRETRAINED, 1).results, "evaluate@pretrained"),
         (maps_path("functional"), "cam@functional"),
-        (maps_path(PRETRAINED), "cam@pretrained"),
         (transfer_path("usps", 0), "evaluate-transfer@usps"),
         (Path("data/digits/meta.json"), "prepare"),
     ],

@@ -36,9 +36,8 @@ def _render(params: Params, results: Results, **changes: Any) -> str:
     decisions = decide(contrasts, params.report, num_images=len(arms[0].labels), failed=failed)
     tables = {"curves": curve_rows(arms), "confusion": confusion_rows(arms, classes)}
     tables["per_class"] = class_rows(arms, classes, 0.95)
-    return html.render(
-        params, results, others, signs, shared_content(params, results, decisions, others, signs), tables
-    )
+    shared = shared_content(params, results, decisions, others, signs)
+    return html.render(params, results, others, signs, shared, tables)
 
 
 @pytest.fixture(scope="module")

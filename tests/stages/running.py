@@ -1,5 +1,8 @@
 """Runs every stage in order, in one process, on small numbers."""
 
+import importlib
+import json
+from collections.abc import Callable
 from typing import Any
 
 from fkt.core.arms import NETWORKS, UNTRAINED, chain
@@ -8,10 +11,13 @@ from fkt.core.runs import Run
 from fkt.data.meta import load_meta
 from fkt.models.checkpoint import data_digest
 from fkt.params import Params
+from stages import cam, evaluate, prepare, report, views
+
+Write = Callable[[dict[str, Any]], Params]
 
 SMALL: dict[str, Any] = {
     "seeds": [0, 1],
-    "prepare": {"image_size": 32, "channels": 3, "val_fraction": 0.25},
+    "prepare": {"image_size": 16, "channels": 1, "val_fraction": 0.25},
     "labels": {"per_class": 2, "fraction": None},
     "lambda": 1.0,
     "budget": {"passes": 6, "checks": 2, "pretrain_share": 0.667},
@@ -42,13 +48,15 @@ def provenance(run: Run, params: Params) -> dict[str, Any]:
     return {"training": {"params": settings}, "data": data, "code": code}
 
 
+def cost_of(run: Run) -> dict[str, Any]:
+    """The cost that a training has recorded."""
+    found: dict[str, Any] = json.loads((run.log / "cost.json").read_text())
+    return found
+
+
 def train_one(name: str, seed: int, params: Params) -> None:
     """Train one network as its stage does."""
-    from stages import distill, finetune, frozen, imagenet, joint, pretrain, supervised
-
-    mains = {module.__name__.split(".")[-1]: module.main
-             for module in (distill, finetune, frozen, imagenet, joint, pretrain, supervised)}  # fmt: skip
-    mains[NETWORKS[name].section](Run(params.dataset, name, seed), params)
+    importlib.import_module(f"stages.{NETWORKS[name].section}").main(Run(params.dataset, name, seed), params)
 
 
 def train(params: Params, seed: int) -> None:
@@ -59,8 +67,6 @@ def train(params: Params, seed: int) -> None:
 
 def run_stages(params: Params) -> None:
     """What dvc.yaml runs, in its order."""
-    from stages import cam, evaluate, prepare, report, views
-
     prepare.main(params)
     views.main(params)
     for seed in params.seeds:

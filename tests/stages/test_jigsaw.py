@@ -1,7 +1,5 @@
 """Jigsaw++ in the stages: a backbone that sees tiles alone, and what the record says of sizes and costs."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +11,20 @@ from fkt.core.arms import PRETRAINED
 from fkt.core.runs import Run
 from fkt.data.normalize import normalize
 from fkt.models.flops import forward_flops
-from fkt.params import Params
 from fkt.ssl.base import setting_of
 from fkt.ssl.pretext.tiles import tile_passes
 from fkt.training.batchnorm import recalibrate
 from fkt.training.session import open_session
-from stages import joint, prepare, pretrain
+from stages import joint, pretrain
+from tests.stages.running import Write, cost_of
 
-SMALL = {
-    "seeds": [0],
-    "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20, "test_fraction": 0.2},
-    "budget": {"passes": 3},
-}
+SMALL: dict[str, Any] = {"prepare": {"limit_per_class": 20, "test_fraction": 0.2}, "budget": {"passes": 3}}
 PUZZLES = {"num_permutations": 4}
-Write = Callable[[dict[str, Any]], Params]
-
-
-def cost_of(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run.log / "cost.json").read_text())
-    return found
 
 
 @pytest.mark.parametrize("name", ["jigsaw_pp", "simclr"])
-def test_pretraining_on_tiles_ends_with_the_statistics_of_whole_images(name: str, write_params: Write) -> None:
-    params = write_params(SMALL | {"ssl": {"method": name, "jigsaw_pp": PUZZLES}})
-    prepare.main(params)
+def test_pretraining_on_tiles_ends_with_the_statistics_of_whole_images(name: str, prepared: Write) -> None:
+    params = prepared(SMALL | {"ssl": {"method": name, "jigsaw_pp": PUZZLES}})
     run = Run(params.dataset, PRETRAINED, 0)
     pretrain.main(run, params)
     found, cost, session = load_file(Path(run.model) / "weights.safetensors"), cost_of(run), open_session(params, run)
@@ -57,11 +44,10 @@ def test_pretraining_on_tiles_ends_with_the_statistics_of_whole_images(name: str
 
 @pytest.mark.parametrize(("ce_on", "labels"), [("image", None), ("views", None), ("views", 2)])
 def test_the_joint_run_passes_whole_images_for_cross_entropy_alone(
-    ce_on: str, labels: int | None, write_params: Write
+    ce_on: str, labels: int | None, prepared: Write
 ) -> None:
     changes = {"labels": {"per_class": labels}, "joint": {"ce_on": ce_on, "epochs": 2.0}}
-    params = write_params(SMALL | changes | {"ssl": {"method": "jigsaw_pp", "jigsaw_pp": PUZZLES}})
-    prepare.main(params)
+    params = prepared(SMALL | changes | {"ssl": {"method": "jigsaw_pp", "jigsaw_pp": PUZZLES}})
     run = Run(params.dataset, "functional", 0)
     joint.main(run, params)
     cost, session = cost_of(run), open_session(params, run)
@@ -70,17 +56,3 @@ def test_the_joint_run_passes_whole_images_for_cross_entropy_alone(
     found = load_file(Path(run.model) / "weights.safetensors")
     assert int(found["backbone.bn1.num_batches_tracked"]) == cost["kept_step"], "one pass of whole images in a step"
     assert cost["ssl_sizes"] == {"tile_embedding": 64, "hidden": 256}
-
-
-def test_the_record_has_the_sizes_that_auto_stands_for(write_params: Write) -> None:
-    params = write_params(SMALL | {"ssl": {"method": "moco", "rotation_weight": 0.2, "moco": {"projector_size": 32}}})
-    prepare.main(params)
-    run = Run(params.dataset, PRETRAINED, 0)
-    pretrain.main(run, params)
-    assert len(open_session(params, run).train_split) == 120
-    assert cost_of(run)["ssl_sizes"] == {
-        "projector_hidden": 128,
-        "projector_size": 32,
-        "queue_size": 64,
-        "rotation_hidden": 128,
-    }

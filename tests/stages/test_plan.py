@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,8 +12,7 @@ from fkt.core.runs import Run, is_skipped, plan_path
 from fkt.params import Params
 from fkt.training.command import check_plan
 from stages import plan
-
-Write = Callable[[dict[str, Any]], Params]
+from tests.stages.running import Write
 
 
 def planned(params: Params) -> dict[str, str]:

@@ -1,20 +1,17 @@
 """A training stage in several processes, by its command: how it ends, and how it is resumed."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from fkt.core.runs import Run
-from fkt.params import Params
 from tests.conftest import ROOT, make_environment
+from tests.stages.running import Write, cost_of
 
 COMMAND = (sys.executable, "-m", "stages.joint", "functional", "0")
 
@@ -36,14 +33,9 @@ def started(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
 
 
 @pytest.mark.slow
-def test_two_processes_end_together_and_one_resumes_their_run(
-    write_params: Callable[[dict[str, Any]], Params],
-) -> None:
-    tiny = {"image_size": 16, "channels": 1, "limit_per_class": 20}
-    params = write_params({"prepare": tiny, "modes": ["supervised", "functional"], "budget": {"passes": 400}})
-    from stages import prepare
-
-    prepare.main(params)
+def test_two_processes_end_together_and_one_resumes_their_run(prepared: Write) -> None:
+    modes = ["supervised", "functional"]
+    prepared({"prepare": {"limit_per_class": 20}, "modes": modes, "budget": {"passes": 400}})
 
     interrupted = start(FKT_PROCESSES="2")
     started(interrupted)
@@ -69,15 +61,11 @@ def test_two_processes_end_together_and_one_resumes_their_run(
     finished = start()
     said = finished.communicate(timeout=300)[0]
     assert finished.returncode == 0 and "resuming from step" in said, said
-    cost = json.loads((Run("digits", "functional", 0).log / "cost.json").read_text())
-    assert cost["processes"] == 1
+    assert cost_of(Run("digits", "functional", 0))["processes"] == 1
 
 
-def test_a_batch_that_does_not_divide_is_one_line(write_params: Callable[[dict[str, Any]], Params]) -> None:
-    params = write_params({"prepare": {"image_size": 16, "channels": 1, "limit_per_class": 10}})
-    from stages import prepare
-
-    prepare.main(params)
+def test_a_batch_that_does_not_divide_is_one_line(prepared: Write) -> None:
+    prepared({"prepare": {"limit_per_class": 10}})
     process = start(FKT_PROCESSES="3")
     last = process.communicate(timeout=100)[0].splitlines()[1:]
     assert last == ["error: batch_size: 16 is not divisible by the number of processes, 3; change it, or FKT_PROCESSES"]
@@ -93,9 +81,7 @@ def test_a_batch_that_does_not_divide_is_one_line(write_params: Callable[[dict[s
         ({"FKT_NODES": "2", "FKT_RENDEZVOUS": "x.invalid:1"}, "FKT_RENDEZVOUS: 'x.invalid:1' cannot be reached"),
     ],
 )
-def test_a_wrong_setting_is_one_line(
-    environment: dict[str, str], message: str, write_params: Callable[[dict[str, Any]], Params]
-) -> None:
+def test_a_wrong_setting_is_one_line(environment: dict[str, str], message: str, write_params: Write) -> None:
     write_params({})
     process = start(**environment)
     said = process.communicate(timeout=100)[0]

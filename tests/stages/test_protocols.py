@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +18,24 @@ from fkt.data.store import load_split
 from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import load_model
 from fkt.models.imagenet import load_imagenet
-from fkt.params import Model, Params
-from tests.stages.running import run_stages, train, train_one
+from fkt.params import Model
+from tests.stages.running import Write, cost_of, run_stages, train, train_one
 
-Write = Callable[[dict[str, Any]], Params]
-DIGITS = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20}}
+DIGITS: dict[str, Any] = {"seeds": [0], "prepare": {"limit_per_class": 20}}
 ALL = [mode for mode in MODES if mode != "imagenet"]
 NETWORK = {"backbone": "resnet18", "width": 64, "stem": "imagenet", "weights": "none"}
 
 
-def cost(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Run("digits", name, 0).log / "cost.json").read_text())
-    return found
-
-
-def test_the_arms_spend_the_same_unit(write_params: Write) -> None:
-    from stages import prepare
-
+def test_the_arms_spend_the_same_unit(prepared: Write, write_params: Write) -> None:
     small = DIGITS | {"modes": ALL, "ssl": {"method": "byol"}, "joint": {"images": "same"}, "labels": {"per_class": 4}}
-    small["prepare"] = DIGITS["prepare"] | {"limit_per_class": 12}
-    prepare.main(write_params(small))
+    small["prepare"] = {"limit_per_class": 12}
+    prepared(small)
     found: dict[str, list[tuple[str, float, list[dict[str, Any]]]]] = {}
     for unit in ("flops", "labelled_steps", "epochs"):
         params = write_params(small | {"budget": {"unit": unit, "epochs": 6 if unit == "epochs" else None}})
         train(params, 0)
         for mode in params.arms:
-            costs = [cost(part.name) for part in Run("digits", mode, 0).parts]
+            costs = [cost_of(part) for part in Run("digits", mode, 0).parts]
             assert {one["budget"] for one in costs} == {unit}
             found.setdefault(unit, []).append((mode, sum(one["flops"] for one in costs), costs))
     flops = {mode: spent for mode, spent, _ in found["flops"]}
@@ -57,29 +48,24 @@ def test_the_arms_spend_the_same_unit(write_params: Write) -> None:
 
 
 @pytest.mark.parametrize("ce_on", ["image", "views"])
-def test_the_joint_run_goes_on_through_batches_without_a_label(ce_on: str, write_params: Write) -> None:
-    from stages import prepare
-
+def test_the_joint_run_goes_on_through_batches_without_a_label(ce_on: str, prepared: Write) -> None:
     changes = {"modes": ["functional"], "labels": {"per_class": 1}, "budget": {"passes": 6, "checks": 50}}
-    params = write_params(DIGITS | changes | {"joint": {"images": "same", "ce_on": ce_on, "batch_size": 4}})
-    prepare.main(params)
+    params = prepared(DIGITS | changes | {"joint": {"images": "same", "ce_on": ce_on, "batch_size": 4}})
     train(params, 0)
-    spent = cost("functional")
+    run = Run("digits", "functional", 0)
+    spent = cost_of(run)
     images = sum(json.loads(Path("data/digits/meta.json").read_text())["counts"]["train"])
     assert spent["image_passes"] == spent["steps"] * 4 * (3 if ce_on == "image" else 2)
     assert spent["image_passes"] == pytest.approx(6 * images, abs=6)
-    with (Run("digits", "functional", 0).log / "curve.csv").open() as file:
+    with (run.log / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert all(0 < float(row["ssl"]) < 10 for row in rows)
     with_labels = [float(row["ce"]) for row in rows if row["ce"]]
     assert 0 < len(with_labels) < len(rows) and all(0 < value < 20 for value in with_labels)
 
 
-def test_recalibrated_statistics_are_those_of_the_plain_training_images_in_every_arm(write_params: Write) -> None:
-    from stages import prepare
-
-    params = write_params(DIGITS | {"modes": ALL, "bn": "recalibrated"})
-    prepare.main(params)
+def test_recalibrated_statistics_are_those_of_the_plain_training_images_in_every_arm(prepared: Write) -> None:
+    params = prepared(DIGITS | {"modes": ALL, "bn": "recalibrated"})
     train(params, 0)
     splits = {name: load_split(Path("data/digits"), name) for name in ("train", "val")}
     images = {
@@ -94,7 +80,7 @@ def test_recalibrated_statistics_are_those_of_the_plain_training_images_in_every
         torch.testing.assert_close(found.running_mean, first.mean(1), rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(found.running_var, first.var(1), rtol=1e-2, atol=1e-4)
         with (run.log / "curve.csv").open() as file:
-            kept = next(row for row in csv.DictReader(file) if int(row["step"]) == cost(mode)["kept_step"])
+            kept = next(row for row in csv.DictReader(file) if int(row["step"]) == cost_of(run)["kept_step"])
         with torch.no_grad():
             correct = (model(images["val"]).argmax(1) == splits["val"].labels).double().mean().item()
         assert float(kept["val_accuracy"]) == pytest.approx(correct, abs=0.04), "of the weights as written (bf16)"
@@ -124,7 +110,8 @@ def test_the_arm_imagenet_starts_from_the_file_and_is_compared(
     trained = [name for name in stored if "running" not in name and "batches" not in name and "head" not in name]
     for name in trained:
         torch.testing.assert_close(stored[name], weights[name.removeprefix("backbone.")], rtol=1e-5, atol=1e-6)
-    assert cost("imagenet")["steps"] == cost("supervised")["steps"]
+    steps = [cost_of(Run("digits", mode, 0))["steps"] for mode in params.arms]
+    assert steps[0] == steps[1]
     assert {"imagenet", "supervised"} < set(json.loads(Path("metrics/summary.json").read_text()))
     assert "ImageNet weights on the labels" in Path("metrics/report.html").read_text()
 

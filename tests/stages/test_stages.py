@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from fkt.core.arms import MODES, PRETRAINED, STUDENT, TEACHER
@@ -20,10 +18,12 @@ from fkt.core.runs import FIGURES, Run
 from fkt.data.meta import load_meta, write_meta
 from fkt.models.checkpoint import load_backbone
 from fkt.models.flops import forward_flops
-from fkt.params import Params, parse_params
+from fkt.params import Params
+from fkt.training.session import open_session
+from fkt.views.object_crops import ObjectCrops
+from stages import prepare, views
 from tests import fakes
-from tests.conftest import ROOT
-from tests.stages.running import SMALL, merged, run_stages, train, train_one
+from tests.stages.running import Write, cost_of, run_stages, train, train_one
 
 ALL = [mode for mode in MODES if mode != "imagenet"]  # which needs a wider network
 PIXELS = torch.zeros(1, 1, 16, 16)
@@ -31,7 +31,7 @@ PIXELS = torch.zeros(1, 1, 16, 16)
 
 @pytest.mark.parametrize("dataset", ["intel", "aptos"])
 def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
-    dataset: str, write_params: Callable[[dict[str, Any]], Params], capsys: pytest.CaptureFixture[str]
+    dataset: str, write_params: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = Path("data/raw") / dataset
     if dataset == "intel":
@@ -45,14 +45,13 @@ def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
         (raw / "train_images" / broken[0]).write_bytes(b"\x89PNG")
         with (raw / "train.csv").open("a") as file:
             file.write("0000broken00,2\n")
-    params = write_params({"dataset": dataset})
-    from stages import prepare
-
+    color = {"image_size": 32, "channels": 3}
+    params = write_params({"dataset": dataset, "prepare": color})
     with pytest.raises(CorruptData) as stopped:
         prepare.main(params)
     assert all(name in str(stopped.value) for name in broken)
 
-    run_stages(write_params({"dataset": dataset, "prepare": {"on_corrupt": "skip"}}))
+    run_stages(write_params({"dataset": dataset, "prepare": color | {"on_corrupt": "skip"}}))
     summary = json.loads(Path("metrics/summary.json").read_text())
     meta = json.loads((Path("data") / dataset / "meta.json").read_text())
     assert set(params.modes) <= set(summary)
@@ -68,12 +67,8 @@ def test_the_whole_comparison_runs_on_a_tree_in_its_original_layout(
     assert all(name in said for name in broken), "what was left out is named"
 
 
-def test_the_arms_share_initialization_labels_and_selection(write_params: Callable[[dict[str, Any]], Params]) -> None:
-    from fkt.training.session import open_session
-    from stages import prepare
-
-    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "modes": ALL})
-    prepare.main(params)
+def test_the_arms_share_initialization_labels_and_selection(prepared: Write) -> None:
+    params = prepared({"modes": ALL})
     first = open_session(params, Run("digits", "supervised", 0))
     for mode in (*params.arms, STUDENT):
         session = open_session(params, Run("digits", mode, 0))
@@ -88,10 +83,9 @@ def test_the_arms_share_initialization_labels_and_selection(write_params: Callab
 
 
 def test_all_modes_are_trained_on_the_same_budget_and_reported(
-    write_params: Callable[[dict[str, Any]], Params], capsys: pytest.CaptureFixture[str]
+    write_params: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny = {"prepare": {"image_size": 16, "channels": 1, "limit_per_class": 20}, "budget": {"passes": 9}}
-    params = write_params(tiny | {"modes": ALL})
+    params = write_params({"modes": ALL, "prepare": {"limit_per_class": 20}, "budget": {"passes": 9}})
     run_stages(params)
     meta = json.loads(Path("data/digits/meta.json").read_text())
     num_train = sum(meta["counts"]["train"])
@@ -101,7 +95,7 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
         assert summary[mode]["image_passes"] == pytest.approx(params.budget.passes * num_train, abs=1.5 * 16), mode
 
     run = Run("digits", "distilled", 0)
-    costs = {part.name: json.loads((part.log / "cost.json").read_text()) for part in run.parts}
+    costs = {part.name: cost_of(part) for part in run.parts}
     assert summary["distilled"]["gflops"] == pytest.approx(_total("distilled", params), rel=1e-6)
     models = {name: load_backbone(Run("digits", name, 0).model)[0] for name in (TEACHER, STUDENT)}
     forward = {name: forward_flops(model, PIXELS) for name, model in models.items()}
@@ -109,7 +103,7 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
     assert costs[TEACHER]["flops"] == 3 * forward[TEACHER] * costs[TEACHER]["image_passes"]
     labelling = forward[TEACHER] * num_train
     assert costs[STUDENT]["flops"] == 3 * forward[STUDENT] * costs[STUDENT]["image_passes"] + labelling
-    frozen = json.loads((Run("digits", "frozen", 0).log / "cost.json").read_text())
+    frozen = cost_of(Run("digits", "frozen", 0))
     assert frozen["flops"] == forward[STUDENT] * frozen["image_passes"], "forward alone"
 
     backbones = [Run("digits", name, 0).model for name in (PRETRAINED, "frozen", STUDENT)]
@@ -127,18 +121,12 @@ def test_all_modes_are_trained_on_the_same_budget_and_reported(
 def _total(mode: str, params: Params) -> float:
     """GFLOPs of an arm, mean over seeds."""
     runs = [Run(params.dataset, mode, seed) for seed in params.seeds]
-    costs = [json.loads((part.log / "cost.json").read_text()) for run in runs for part in run.parts]
-    return float(sum(cost["flops"] for cost in costs)) / len(runs) / 1e9
+    return float(sum(cost_of(part)["flops"] for run in runs for part in run.parts)) / len(runs) / 1e9
 
 
-def test_no_backbone_that_precedes_the_labels_depends_on_them(
-    write_params: Callable[[dict[str, Any]], Params],
-) -> None:
-    from stages import prepare
-
-    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1, "limit_per_class": 10}, "budget": {"passes": 3}}
-    params = write_params(small | {"modes": ["frozen", "distilled"]})
-    prepare.main(params)
+def test_no_backbone_that_precedes_the_labels_depends_on_them(prepared: Write) -> None:
+    small = {"prepare": {"limit_per_class": 10}, "budget": {"passes": 3}}
+    params = prepared(small | {"modes": ["frozen", "distilled"]})
     found = []
     for shift in (0, 3):
         labels = np.load("data/digits/labels.npy")
@@ -151,38 +139,30 @@ def test_no_backbone_that_precedes_the_labels_depends_on_them(
     assert found[0] == found[1]
 
 
-def test_a_run_tells_its_epochs_and_the_step_that_it_kept(write_params: Callable[[dict[str, Any]], Params]) -> None:
+def test_a_run_tells_its_epochs_and_the_step_that_it_kept(prepared: Write) -> None:
     """An epoch is a pass over what the run learns from: all training images, or 20 labelled ones in batches of 10."""
-    from stages import prepare
-
     epochs = {"pretrain": 0.5, "joint": 0.25, "finetune": 5.0, "supervised": 3.0}
     sections = {name: {"epochs": count, "batch_size": 10} for name, count in epochs.items()}
-    params = write_params({"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, **sections})
-    prepare.main(params)
+    params = prepared(sections)
     for mode in (PRETRAINED, "representational", "functional", "supervised"):
         train_one(mode, 0, params)
         run = Run("digits", mode, 0)
-        cost = json.loads((run.log / "cost.json").read_text())
+        cost = cost_of(run)
         assert cost["stage"] == run.network.stage
         assert cost["epochs"] == pytest.approx(epochs[run.network.stage], abs=0.01)
         assert cost["kept_step"] == json.loads((run.model / "card.json").read_text())["training"]["kept_step"]
 
 
 def test_crops_are_chosen_by_the_masks_of_prepare_in_the_stages_that_have_ssl_views(
-    write_params: Callable[[dict[str, Any]], Params],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    prepared: Write, write_params: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fkt.views.object_crops import ObjectCrops
-    from stages import prepare, views
-
-    small = {"seeds": [0], "prepare": {"image_size": 16, "channels": 1}, "budget": {"passes": 0.5, "checks": 1}}
+    small = {"budget": {"passes": 0.5, "checks": 1}}
     choosing = small | {
-        "prepare": {"masks": "saliency", "image_size": 16, "channels": 1},
+        "prepare": {"masks": "saliency"},
         "augment": {"object_share": 0.5, "good_crops": 0.5},
         "joint": {"ce_on": "views"},
     }
-    prepare.main(write_params(small))
+    prepared(small)
     params = write_params(choosing)
     for name in (PRETRAINED, "functional"):
         with pytest.raises(ParamsError, match="data/digits was prepared without masks; set prepare.masks: saliency or"):
@@ -218,16 +198,7 @@ def test_crops_are_chosen_by_the_masks_of_prepare_in_the_stages_that_have_ssl_vi
     ],
 )
 def test_the_epoch_is_kept_as_the_labels_allow(
-    selection: str, labels: dict[str, Any], kept: str, write_params: Callable[[dict[str, Any]], Params]
+    selection: str, labels: dict[str, Any], kept: str, prepared: Write
 ) -> None:
-    from fkt.training.session import open_session
-    from stages import prepare
-
-    params = write_params({"prepare": {"image_size": 16, "channels": 1}, "selection": selection, "labels": labels})
-    prepare.main(params)
+    params = prepared({"selection": selection, "labels": labels})
     assert open_session(params, Run("digits", "supervised", 0)).keep == kept
-
-
-def test_the_shipped_params_are_what_the_small_ones_are_made_of() -> None:
-    shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert parse_params(merged(shipped, SMALL)).seeds == [0, 1]

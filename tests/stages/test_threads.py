@@ -1,7 +1,6 @@
 """The rule of the number of threads: by the FLOPs of a batch, the same on every machine for small networks."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from fkt.core.runs import Run
 from fkt.evaluation.trained import BATCH_SIZE, load_trained
 from fkt.models.backbones import build_backbone
 from fkt.models.flops import image_flops
-from fkt.params import Model, Params
-from tests.stages.running import train
+from fkt.params import Model
+from stages import cam, evaluate
+from tests.stages.running import Write, cost_of, train
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +34,10 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("backbone", "width", "stem", "image_size", "batch_size", "threads"),
     [
         ("resnet10", 16, "small", 16, 64, 1),  # the default
-        ("resnet10", 16, "small", 16, 256, 1),  # its evaluation
         ("resnet18", 16, "small", 16, 64, 1),  # its teacher
-        ("resnet10", 16, "small", 32, 64, 1),  # the presets cifar10 and laptop
-        ("resnet10", 16, "small", 32, 512, 1),  # their evaluation
+        ("resnet10", 16, "small", 32, 512, 1),  # evaluation with the presets cifar10 and laptop
         ("resnet18", 64, "small", 32, 64, 4),
-        ("resnet18", 64, "small", 32, 256, 4),  # the preset cifar10
         ("resnet18", 64, "imagenet", 64, 128, 4),  # the preset folder
-        ("resnet50", 64, "imagenet", 224, 256, 4),  # the preset paper
     ],
 )
 def test_small_networks_take_one_thread(
@@ -73,13 +69,10 @@ def test_what_is_asked_for_counts_and_a_job_keeps_to_its_share(monkeypatch: pyte
     ("threshold", "threads"), [(hardware.SMALL_BATCH, 1), pytest.param(1.0, 4, marks=pytest.mark.slow)]
 )
 def test_every_stage_with_a_network_follows_the_rule(
-    threshold: float, threads: int, write_params: Callable[[dict[str, Any]], Params], monkeypatch: pytest.MonkeyPatch
+    threshold: float, threads: int, prepared: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny = {"image_size": 16, "channels": 1, "limit_per_class": 10}
-    params = write_params({"prepare": tiny, "modes": ["supervised"], "seeds": [0], "budget": {"passes": 2}})
-    from stages import cam, evaluate, prepare
-
-    prepare.main(params)
+    tiny = {"prepare": {"limit_per_class": 10}, "budget": {"passes": 2}}
+    params = prepared(tiny | {"modes": ["supervised"], "seeds": [0]})
     monkeypatch.setattr(hardware, "SMALL_BATCH", threshold)
     run = Run("digits", "supervised", 0)
 
@@ -101,4 +94,4 @@ def test_every_stage_with_a_network_follows_the_rule(
         torch.set_num_threads(2)
         stage()
         assert torch.get_num_threads() == threads
-    assert json.loads((run.log / "cost.json").read_text())["threads"] == threads
+    assert cost_of(run)["threads"] == threads

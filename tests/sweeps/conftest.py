@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from fkt.params.presets import flat, nested
-from fkt.params.reader import read_yaml
+from fkt.params.presets import nested
 from fkt.sweeps import experiments
 from fkt.sweeps.spec import Cell, Sweep, load_sweep
 from tests.conftest import ROOT
@@ -90,7 +89,7 @@ def shows(monkeypatch: pytest.MonkeyPatch) -> Shows:
 
 def entry(cell: Cell, summary: dict[str, Any], state: str | None = "success", **changes: Any) -> dict[str, Any]:
     """An experiment of a cell in the form of DVC 3.67; state: None for one that ran without the queue."""
-    params = dict(flat(read_yaml(Path("params.yaml")))) | cell.settings | changes
+    params = experiments.present() | cell.settings | changes
     data = {"params": {"params.yaml": {"data": nested(params)}}}
     executor = None if state is None else {"state": state, "name": "dvc-task", "local": {"root": None}}
     revs = [{"rev": f"commit of {cell.name}", "data": data, "error": None}]

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fkt.cli import gather, sweep
 from fkt.cli.main import main
-from fkt.core.errors import ParamsError, UserError
 from fkt.sweeps import experiments
 from tests.conftest import ROOT, Project
 from tests.sweeps.conftest import SMALL, Shows, Small, entry
@@ -32,7 +30,7 @@ def test_what_is_missing_or_has_failed_is_queued(small: Small, shows: Shows, cap
     _, cells = small(SMALL)
     states = ["success", "queued", "running", "failed"]
     shows([entry(cell, SUMMARY, state=state) for cell, state in zip(cells, states, strict=False)])
-    sweep.main("small", dry_run=True)
+    main(["sweep", "small", "--dry-run"])
     printed = capsys.readouterr().out
     assert queued(printed) == ["small-1-all", "small-3-10pct"]
     assert "# small-0-all: queued\n" in printed and "2 experiments would be queued; 3 exist already." in printed
@@ -44,10 +42,10 @@ def test_a_name_with_other_parameters_is_refused_and_left_out(
     _, cells = small(SMALL)
     shows([entry(cells[0], SUMMARY, **{"budget.passes": 7}), entry(cells[1], SUMMARY, **{"lambda": 0.5})])
     with pytest.raises(
-        UserError, match=r"experiment small-0-10pct with other parameters: budget.passes is 7 instead of \d+"
+        SystemExit, match=r"experiment small-0-10pct with other parameters: budget.passes is 7 instead of \d+"
     ):
-        sweep.main("small", dry_run=True)
-    gather.main("small")
+        main(["sweep", "small", "--dry-run"])
+    main(["gather", "small"])
     page = Path("metrics/tables/small.md").read_text(encoding="utf-8")
     assert (
         "small-0-all (left out, because lambda is 0.5 instead of 0.0; remove it with 'dvc exp remove small-0-all')"
@@ -59,8 +57,8 @@ def test_a_name_with_other_parameters_is_refused_and_left_out(
 def test_one_wrong_cell_stops_the_sweep_before_anything_is_queued(small: Small, shows: Shows, capsys: Capture) -> None:
     small(SMALL.replace('"3": {lambda: 3.0}', '"3": {lambda: -3.0}'))
     shows([])
-    with pytest.raises(ParamsError, match=r"^small-3-10pct: params.yaml: lambda: -3.0 is out of range"):
-        sweep.main("small", dry_run=False)
+    with pytest.raises(SystemExit, match=r"^error: small-3-10pct: params.yaml: lambda: -3.0 is out of range"):
+        main(["sweep", "small"])
     assert capsys.readouterr().out == ""
 
 
@@ -68,16 +66,16 @@ def test_without_results_the_states_are_reported_and_nothing_is_written(small: S
     _, cells = small(SMALL)
     shows([entry(cells[0], SUMMARY, state="failed"), entry(cells[1], SUMMARY, state="queued")])
     states = r"small-0-10pct \(failed\), small-0-all \(queued\), small-1-10pct \(missing\)"
-    with pytest.raises(UserError, match=f"nothing to gather. 5 of 5 experiments have no results: {states}"):
-        gather.main("small")
+    with pytest.raises(SystemExit, match=f"nothing to gather. 5 of 5 experiments have no results: {states}"):
+        main(["gather", "small"])
     assert not Path("metrics").exists()
 
 
 def test_a_repository_without_a_commit_is_refused(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     small(SMALL)
     monkeypatch.setattr(experiments, "dvc", lambda *arguments: "[]")
-    for command in (lambda: sweep.main("small", dry_run=True), lambda: gather.main("small")):
-        with pytest.raises(UserError, match="the repository has no commit.*'git commit'"):
+    for command in (lambda: main(["sweep", "small", "--dry-run"]), lambda: main(["gather", "small"])):
+        with pytest.raises(SystemExit, match="the repository has no commit.*'git commit'"):
             command()
 
 

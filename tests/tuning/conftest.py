@@ -3,13 +3,11 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from fkt.params.presets import flat
-from fkt.params.reader import read_yaml
+from fkt.sweeps.experiments import present
 from fkt.tuning.knobs import Knobs, load_knobs
 from tests.conftest import ROOT
 
@@ -19,10 +17,6 @@ UNTUNED = [
     *(f"{section}.learning_rate=0.003" for section in ("supervised", "pretrain", "finetune", "joint")),
 ]
 """The settings of the shipped params.yaml before its own tuning."""
-
-
-def present() -> dict[str, Any]:
-    return dict(flat(read_yaml(Path("params.yaml"))))
 
 
 @pytest.fixture

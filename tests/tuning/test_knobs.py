@@ -9,8 +9,9 @@ from scipy.stats import kstest, loguniform, qmc, uniform
 from fkt.core.arms import ARMS
 from fkt.core.errors import ParamsError
 from fkt.params.reader import read_yaml
+from fkt.sweeps.experiments import present
 from fkt.tuning.knobs import Knob, load_knobs, own_knobs, sequence, uses
-from tests.tuning.conftest import Load, present
+from tests.tuning.conftest import Load
 
 RATE = Knob("supervised.learning_rate", "log", (0.0003, 0.03))
 SHARE = Knob("budget.pretrain_share", "uniform", (0.3, 0.9))
@@ -61,23 +62,17 @@ def test_an_end_is_a_tenth_of_the_range_on_its_own_scale(knob: Knob, value: obje
     ("text", "message"),
     [
         ("supervized: {supervised.learning_rate: {log: [0.1, 1.0]}}", "arm 'supervized'.*did you mean 'supervised'"),
-        ("pretrained: {pretrain.learning_rate: {log: [0.1, 1.0]}}", "unknown arm 'pretrained'"),
         ("supervised: {}", "supervised has no settings to tune; add one, or remove the arm"),
         ("[1]", "tuning.yaml names no arms"),
         ("supervised: {supervised.learning_rat: {log: [0.1, 1.0]}}", "did you mean 'supervised.learning_rate'"),
-        ("supervised: {supervised: {log: [0.1, 1.0]}}", "supervised: supervised: params.yaml has no such key"),
         ("supervised: {supervised.learning_rate: {lg: [0.1, 1.0]}}", r"is not a range; write {log: \[low, high\]}"),
-        ("supervised: {supervised.learning_rate: 0.1}", "learning_rate: 0.1 is not a range"),
         ("supervised: {supervised.learning_rate: {log: [0.1, 1.0, 2.0]}}", "give two numbers, the smaller one first"),
         ("supervised: {supervised.learning_rate: {log: [1.0, 0.1]}}", "is empty; give the smaller number first"),
         ("supervised: {supervised.learning_rate: {log: [0, 0.1]}}", "0 has no logarithm; start above 0"),
         ("supervised: {supervised.learning_rate: {log: [true, 2]}}", "give two numbers"),
         ("supervised: {supervised.learning_rate: {uniform: [-0.1, 0.1]}}", "learning_rate: -0.1 is out of range"),
-        ("supervised: {supervised.batch_size: {log: [8.0, 64.0]}}", "batch_size: 8.0 is a fraction; write 8"),
-        ("supervised: {supervised.optimizer: {choices: [sgd, adam]}}", "unknown value 'adam'; choose from: sgd, adamw"),
         ("supervised: {supervised.optimizer: {choices: [sgd, sgd]}}", "has a choice twice"),
         ("supervised: {budget.passes: {log: [10, 100]}}", "every arm shares this; set it in params.yaml"),
-        ("supervised: {cross_entropy.label_smoothing: {choices: [0.0, 0.1]}}", "every arm shares this"),
         ("representational: {ssl.method: {choices: [simclr, byol]}}", "every arm shares this"),
         ("supervised: {joint.learning_rate: {log: [0.1, 1.0]}}", "supervised does not use this; functional does"),
         ("supervised: {report.confidence: {uniform: [0.1, 0.9]}}", "supervised does not use this; no arm does"),
