@@ -105,7 +105,18 @@ def main() -> None:
             run(folder, sys.executable, "-m", "fkt", "preset", preset)
         edit = "import sys; from dvc.utils.hydra import apply_overrides; apply_overrides('params.yaml', sys.argv[1:])"
         run(folder, sys.executable, "-c", edit, *arguments.changes)
-        run(folder, "git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qam", "settings")
+        run(
+            folder,
+            "git",
+            "-c",
+            "user.name=bench",
+            "-c",
+            "user.email=bench@localhost",
+            "commit",
+            "-qam",
+            "settings",
+            "--allow-empty",
+        )
         began = time.monotonic()
         if start(folder, command).wait() != 0:
             sys.exit((folder / "log.txt").read_text()[-2000:])

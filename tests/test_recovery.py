@@ -55,6 +55,20 @@ def rows(project: Toy) -> int:
     return shown.count("| Running")
 
 
+@pytest.mark.parametrize("length", [0, 30], ids=["empty", "cut"])
+def test_a_lock_file_that_dvc_has_not_finished(project: Toy, length: int) -> None:
+    lock = project.root / "dvc.lock"
+    lock.write_bytes(lock.read_bytes()[:length])
+    failed = project.repro(0)
+    assert failed.returncode == 1 and failed.stderr.startswith("error: dvc.lock is damaged; delete it and run again")
+    assert "dvc.lock'" in project.command(*DVC, "repro").stderr, "docs/recovery.md quotes it"
+    lock.unlink()
+    (project.root / "out").unlink()
+    done = project.command(*DVC, "repro")
+    assert "is cached - skipping run" in done.stdout and not (project.root / "began").exists()
+    assert (project.root / "out").exists()
+
+
 def test_a_killed_experiment(project: Toy) -> None:
     killed_and_run_again(project, "exp", "run", "-S", "x=2")
     assert project.command("git", "branch", "--show-current").stdout == "", "HEAD is detached"

@@ -45,6 +45,8 @@ class Pipeline:
             graph = get_active_graph(self._repo.index.graph)
             order = plan_repro(graph, collect_stages(self._repo, targets or ["dvc.yaml"]))
         except DvcException as error:
+            if "dvc.lock'" in str(error):  # DVC was killed while it wrote it
+                raise UserError("dvc.lock is damaged; delete it and run again: what DVC's cache has is kept") from error
             raise UserError(f"DVC: {error}") from error
         for stage in order:
             stage.always_changed = stage.always_changed and raw_changed
