@@ -7,8 +7,7 @@ from pathlib import Path
 
 from fkt.core.errors import CorruptData
 from fkt.core.files import one_line
-from fkt.raw.folders import images_below
-from fkt.raw.source import image_suffixes
+from fkt.raw.folders import files_below, is_image
 
 COLUMN = "path"
 """Column of a table that names the files."""
@@ -25,15 +24,12 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _named(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = images_below(path)
-    elif path.suffix.lower() == ".csv":
+    if path.suffix.lower() == ".csv" and not path.is_dir():
         found = _listed(path)
-    elif glob.has_magic(str(path)) and not path.exists():
-        matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
-        inside = (images_below(match) if match.is_dir() else [match] for match in matches)
-        files = (file for files in inside for file in files if file.suffix.lower() in image_suffixes())
-        found = list(dict.fromkeys(files))
+    elif path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
+        matches = [path] if path.is_dir() else map(Path, sorted(glob.glob(str(path), recursive=True)))
+        inside = (files_below(match, follow=True) if match.is_dir() else [match] for match in matches)
+        found = list(dict.fromkeys(file for files in inside for file in files if is_image(file)))
     else:
         return [path]
     if not found:

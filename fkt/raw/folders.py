@@ -2,9 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, SplitName
+from fkt.params import Prepare
 from fkt.raw.source import HEIC_REMEDY, HEIC_SUFFIXES, Pixels, Raw, decode_file, image_suffixes
 
 FOLDER_LAYOUT = (
@@ -31,11 +30,10 @@ PART_NAMES: dict[SplitName, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 """Names of the folder of each part, in lower case."""
-_FOLLOW = ContextVar("follow", default=False)
 
 
-def read_folder(source: Path, download: bool, grouped: bool = False) -> Raw:
-    """Read a tree of class folders; see FOLDER_LAYOUT. grouped: the folders in a class are groups, such as patients.
+def read_folder(source: Path, params: Prepare) -> Raw:
+    """Read a tree of class folders; see FOLDER_LAYOUT.
 
     Each folder is a class, and its images may be in subfolders. If the source has a folder train (or training), only
     train, test (testing) and val (valid, validation) are read. The images in val become the validation split.
@@ -48,17 +46,17 @@ def read_folder(source: Path, download: bool, grouped: bool = False) -> Raw:
         if folders and len(parts) == len(folders):
             names = ", ".join(folder.name for folder in folders)
             raise DatasetNotFound(f"{source} contains {names} but no train folder. Expected: {FOLDER_LAYOUT}")
-        if not grouped:
+        if params.groups != "parent_folder":  # all classes may have the same patients
             _check_not_parts(source, folders)
         parts = {"train": [source]}
     for found in parts.values():
         if len(found) > 1:
             raise CorruptData(f"{' and '.join(map(str, found))} are two names of the same part; keep one of them")
     others = [] if parts["train"] == [source] else [path for path in folders if [path] not in parts.values()]
-    return _read_classes(source, parts, FOLDER_LAYOUT, others=others)
+    return _read_classes(source, parts, FOLDER_LAYOUT, params, others=others)
 
 
-def read_intel(source: Path, download: bool) -> Raw:
+def read_intel(source: Path, params: Prepare) -> Raw:
     """Read Intel Image Classification: 6 classes, 14,034 training and 3,000 test images. seg_pred has no labels."""
     where = "Download it from Kaggle, 'puneet6060/intel-image-classification', and unpack it there"
     _require(source, INTEL_LAYOUT, where)
@@ -68,10 +66,10 @@ def read_intel(source: Path, download: bool) -> Raw:
         folder = source / name
         _require(folder, INTEL_LAYOUT, where)
         parts[part] = [folder / name if (folder / name).is_dir() else folder]
-    return _read_classes(source, parts, INTEL_LAYOUT)
+    return _read_classes(source, parts, INTEL_LAYOUT, params)
 
 
-def read_imagenet100(source: Path, download: bool) -> Raw:
+def read_imagenet100(source: Path, params: Prepare) -> Raw:
     """Read the listed classes of ImageNet. The validation images of ImageNet are the test set."""
     where = "Download ImageNet (image-net.org, ILSVRC2012), or Kaggle's 'ambityga/imagenet100'"
     _require(source, IMAGENET_LAYOUT, where)
@@ -91,7 +89,7 @@ def read_imagenet100(source: Path, download: bool) -> Raw:
                 f"{len(absent)} of {len(listed)} listed classes have no {part} folder in {source}: "
                 f"{', '.join(absent[:20])}; add the folders, or remove the classes from the list"
             )
-    return _read_classes(source, {"train": train, "test": held}, IMAGENET_LAYOUT, only=listed)
+    return _read_classes(source, {"train": train, "test": held}, IMAGENET_LAYOUT, params, only=listed)
 
 
 def from_files(
@@ -100,12 +98,13 @@ def from_files(
     files: Sequence[tuple[SplitName, int, Path]],
     origins: Mapping[str, str],
     notes: dict[str, Any],
+    max_pixels: int,
     below: Sequence[str] | None = None,
 ) -> Raw:
     """Build a Raw of image files: (part, label, path) of each. below: see Raw; None: no folder below a class."""
 
     def load(index: int, channels: int) -> Pixels:
-        return decode_file(files[index][2], channels)
+        return decode_file(files[index][2], channels, max_pixels=max_pixels)
 
     return Raw(
         classes=list(classes),
@@ -115,7 +114,6 @@ def from_files(
         load=load,
         origins=origins,
         notes=notes,
-        paths=[path for _, _, path in files],
         below=[path.name for _, _, path in files] if below is None else below,
     )
 
@@ -147,28 +145,13 @@ def is_image(path: Path) -> bool:
     return not _hidden(path.name) and path.suffix.lower() in image_suffixes()
 
 
-@contextmanager
-def following_links(follow: bool) -> Iterator[None]:
-    """In the block, follow links in a source, or leave them out, as outside of such a block: prepare.follow_links."""
-    token = _FOLLOW.set(follow)
-    try:
-        yield
-    finally:
-        _FOLLOW.reset(token)
+def files_below(folder: Path, follow: bool, ignored: list[Path] | None = None) -> list[Path]:
+    """Return all regular files below a folder except in hidden folders. The folder may be a link.
 
-
-def links_are_followed() -> bool:
-    """Return whether the code runs in a block of following_links(True)."""
-    return _FOLLOW.get()
-
-
-def files_below(folder: Path, ignored: list[Path] | None = None) -> list[Path]:
-    """Return all regular files below a folder except in hidden folders; see following_links. The folder may be a link.
-
-    ignored: receives the links that are left out, pipes and devices. No link is followed to a folder that it is in.
-    Raises CorruptData for a folder without permission to read it.
+    follow: prepare.follow_links; no link is followed to a folder that it is in. ignored: receives the links that are
+    left out, pipes and devices. Raises CorruptData for a folder without permission to read it.
     """
-    follow, files = _FOLLOW.get(), list[Path]()
+    files = list[Path]()
     left = [] if ignored is None else ignored
     waiting = [(folder, frozenset([folder.resolve()]))]
     while waiting:
@@ -200,16 +183,11 @@ def _stray(root: Path, others: Collection[Path]) -> dict[str, int]:
     return found
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by path; hidden ones are left out, and links are followed."""
-    with following_links(True):
-        return [path for path in files_below(folder) if is_image(path)]
-
-
 def _read_classes(
     root: Path,
     parts: Mapping[SplitName, Sequence[Path]],
     layout: str,
+    params: Prepare,
     only: Mapping[str, str] | None = None,
     others: Collection[Path] = (),
 ) -> Raw:
@@ -228,7 +206,7 @@ def _read_classes(
         hint = f"; if the classes are inside, set prepare.source to {root / train[0]}" if train else ""
         raise DatasetNotFound(f"{parts['train'][0]} contains {seen}, at least two are needed{hint}. Expected: {layout}")
     read = [path for several in parts.values() for top in several for path in (top, *visible_folders(top))]
-    if linked := [str(path) for path in read if path.is_symlink() and path != root and not _FOLLOW.get()]:
+    if linked := [str(path) for path in read if path.is_symlink() and path != root and not params.follow_links]:
         raise CorruptData(
             f"folders of classes that are links: {', '.join(linked[:5])}; set prepare.follow_links: true, or "
             "'fkt new --follow-links', to follow all links; or put the folders themselves there"
@@ -259,7 +237,7 @@ def _read_classes(
     for part, folders in parts.items():
         for folder in folders:
             for label, name in enumerate(train):
-                for path in files_below(folder / name, ignored):
+                for path in files_below(folder / name, params.follow_links, ignored):
                     if is_image(path):
                         files.append((part, label, path))
                         below.append(path.relative_to(folder / name).as_posix())
@@ -284,7 +262,8 @@ def _read_classes(
     notes = ignored_note(root, ignored, why)
     if stray := _stray(root, others):
         notes["ignored_folders"] = stray
-    return from_files(root, [only[name] if only else name for name in train], files, origins, notes, below)
+    classes = [only[name] if only else name for name in train]
+    return from_files(root, classes, files, origins, notes, params.max_pixels, below)
 
 
 def _check_not_parts(source: Path, folders: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.meta import SplitName
+from fkt.params import Prepare
 from fkt.raw.folders import from_files, ignored_note
 from fkt.raw.source import Pixels, Raw, as_channels, decode_file
 
@@ -25,7 +26,7 @@ _BORDER = 0.05
 """A border is at least this share of the height or of the width. Less may be the dim edge of the retina."""
 
 
-def read_aptos(source: Path, download: bool) -> Raw:
+def read_aptos(source: Path, params: Prepare) -> Raw:
     """Read the 3,662 graded photographs of APTOS 2019. The grades of the test images are not public.
 
     The black border around the disc is cropped (see crop_black_border). Its width differs between cameras, and cameras
@@ -45,7 +46,7 @@ def read_aptos(source: Path, download: bool) -> Raw:
     origins = {"train": f"from {table.name}; the grades of the competition's test images are not public"}
     notes = ignored_note(source, others, f"not listed in {table.name}")
     notes["border"] = "the black border around the eye"
-    return replace(from_files(source, GRADES, files, origins, notes), crop=crop_black_border)
+    return replace(from_files(source, GRADES, files, origins, notes, params.max_pixels), crop=crop_black_border)
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
+from fkt.params import Prepare
 from fkt.raw.source import Pixels, Raw, from_arrays
 from fkt.raw.torchvision_sets import DIGITS
 
 
-def read_idx(name: str, source: Path, download: bool) -> Raw:
+def read_idx(name: str, source: Path, params: Prepare) -> Raw:
     """Read mnist, fashion_mnist or kmnist from the source, or from raw, KIND or KIND/raw (as torchvision) inside it.
 
     Raises DatasetNotFound for missing files, CorruptData for compressed files with another md5 sum than torchvision's,
@@ -24,7 +25,7 @@ def read_idx(name: str, source: Path, download: bool) -> Raw:
     kind: Any = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
     sums: dict[str, str] = dict(kind.resources)
     found = _found(source, kind.__name__, sums)
-    if download and None in found.values():
+    if params.download and None in found.values():
         try:
             kind(str(source), download=True)
         except (RuntimeError, OSError) as error:

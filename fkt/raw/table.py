@@ -11,7 +11,8 @@ from pathlib import Path
 from fkt.core.errors import CorruptData, DatasetNotFound, did_you_mean
 from fkt.core.files import one_line
 from fkt.data.meta import SplitName
-from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image, links_are_followed
+from fkt.params import Prepare
+from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image
 from fkt.raw.notes import shortened
 from fkt.raw.source import Raw
 
@@ -20,7 +21,7 @@ Row = tuple[int, dict[str, str]]
 _PARTS: dict[str, SplitName] = {name: part for part, names in PART_NAMES.items() for name in names}
 
 
-def read_table(source: Path, table: Path) -> Raw:
+def read_table(source: Path, table: Path, params: Prepare) -> Raw:
     """Read the images that a table lists: the columns path (relative to the source), label and, optionally, split.
 
     A path may lack its suffix, or its folder, if exactly one image has that name. Classes are sorted by name, or by
@@ -34,7 +35,7 @@ def read_table(source: Path, table: Path) -> Raw:
         raise CorruptData(f"{table} lists no images; add a line for each")
     ours = {path.name: path.resolve() for path in (table, source / CLASS_NAMES)}
     special: list[Path] = []
-    below = files_below(source, special)
+    below = files_below(source, params.follow_links, special)
     others = [path for path in below if path.name not in ours or path.resolve() != ours[path.name]]
     names: dict[str, list[Path]] = defaultdict(list)
     for path in filter(is_image, others):
@@ -43,7 +44,7 @@ def read_table(source: Path, table: Path) -> Raw:
     listed: dict[Path, Row] = {}
     problems = []
     for line, row in rows:
-        found = _file(source, row["path"], names)
+        found = _file(source, row["path"], names, params.follow_links)
         if isinstance(found, str):
             problem = found
         elif (split := row.get("split", "train").lower()) not in _PARTS:
@@ -69,7 +70,7 @@ def read_table(source: Path, table: Path) -> Raw:
     files = [(_PARTS[row["split"]], classes.index(row["label"]), path) for row, path in zip(cells, images, strict=True)]
     origin = f"from the column split of {table.name}" if "split" in rows[0][1] else f"from {table.name}"
     notes = ignored_note(source, sorted({*others, *special} - set(images)), f"not listed in {table.name}")
-    raw = from_files(source, classes, files, {part: origin for part, _, _ in files}, notes)
+    raw = from_files(source, classes, files, {part: origin for part, _, _ in files}, notes, params.max_pixels)
     return replace(raw, below=raw.names, columns={name: [row[name] for row in cells] for name in rows[0][1]})
 
 
@@ -130,15 +131,17 @@ def _rows(table: Path, required: Collection[str]) -> list[Row]:
     raise CorruptData(f"{table}: the first line must name the columns {' and '.join(required)}, but it is '{first}'")
 
 
-def _file(source: Path, text: str, names: dict[str, list[Path]]) -> Path | str:
+def _file(source: Path, text: str, names: dict[str, list[Path]], follow: bool) -> Path | str:
     """Return the image of a cell, or what is wrong with it."""
     path = Path(os.path.normpath(source / text))
     if not path.is_relative_to(os.path.normpath(source)):
         return f"the path is outside of {source}"
     path = source / path.relative_to(os.path.normpath(source))
     if path.is_file():
-        inside = path.resolve().is_relative_to(source.resolve()) or links_are_followed()
-        return path if inside else "is a link out of the source; set prepare.follow_links: true to follow links"
+        inside = path.resolve().is_relative_to(source.resolve())
+        return (
+            path if inside or follow else "is a link out of the source; set prepare.follow_links: true to follow links"
+        )
     known = names.get(text, [])
     if len(known) == 1:
         return known[0]

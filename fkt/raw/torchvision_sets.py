@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.data.meta import SplitName
+from fkt.params import Prepare
 from fkt.raw.source import Pixels, Raw, from_arrays
 
 DIGITS = tuple("0123456789")
@@ -41,14 +42,14 @@ class Layout:
         return self.kind(root, download=download, **argument)
 
 
-def read_torchvision(name: str, source: Path, download: bool) -> Raw:
+def read_torchvision(name: str, source: Path, params: Prepare) -> Raw:
     """Read the train and test part of a dataset.
 
     Raises DatasetNotFound for missing files, CorruptData for files that torchvision does not know or cannot read.
     """
     layout = _layout(name)
     root = _root(source, layout)
-    if download:
+    if params.download:
         try:
             root.mkdir(parents=True, exist_ok=True)
             layout.open(root, "train", True)

@@ -8,12 +8,11 @@ import pytest
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.data.meta import SPLITS, load_names
 from fkt.params import parse_params
-from fkt.raw.datasets import read_raw
 from fkt.raw.groups import group_keys, united
 from fkt.raw.notes import data_card, printed_notes
 from fkt.raw.prepare import prepare
 from tests import fakes
-from tests.fakes import prepare_params
+from tests.fakes import prepare_params, read
 from tests.params.test_protocol import with_changes
 
 
@@ -89,7 +88,7 @@ def test_patients_with_folders_in_every_class_are_no_parts_of_a_dataset(tmp_path
     for name in ("left", "right"):
         fakes.write_classes(tmp_path / "raw" / name, ("p1", "p2", "p3", "p4"), 3, seed=len(name))
     with pytest.raises(DatasetNotFound, match="parts of a dataset, not .* set prepare.groups: parent_folder. Expected"):
-        read_raw("folder", str(tmp_path / "raw"), False)
+        read("folder", tmp_path / "raw")
     meta = prepare("folder", prepare_params(tmp_path / "raw", groups="parent_folder"), tmp_path / "data")
     assert meta.classes == ["left", "right"] and meta.counts == {"train": [6, 6], "val": [3, 3], "test": [3, 3]}
     assert set(map(len, splits_of(tmp_path / "data", lambda name: name.split("/")[1]).values())) == {1}
@@ -125,7 +124,7 @@ def test_a_rule_that_does_not_fit_the_source_is_refused(tmp_path, dataset, rule,
     table = str(tmp_path / "list.csv") if "column" in rule else None
     source = None if dataset == "digits" else str(tmp_path / "images")
     with pytest.raises(error, match=message):
-        group_keys(read_raw(dataset, source, False, table), rule)
+        group_keys(read(dataset, source, table=table), rule)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,7 @@ def test_names_in_arrays_are_split_and_row(tmp_path):
     from sklearn.datasets import load_digits
 
     digits = load_digits().images
-    prepare(
-        "digits", prepare_params("", image_size=8, channels=1).model_copy(update={"source": None}), tmp_path / "data"
-    )
+    prepare("digits", prepare_params(None, image_size=8, channels=1), tmp_path / "data")
     images = np.load(tmp_path / "data" / "images.npy")
     for name, image in list(zip(load_names(tmp_path / "data"), images, strict=True))[::300]:
         word, row = name.split()

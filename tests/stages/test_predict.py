@@ -15,7 +15,7 @@ from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import Params
-from fkt.raw.datasets import read_raw, source_folder
+from fkt.raw.datasets import source_folder
 from tests import fakes, fakes_torchvision
 from tests.stages.running import provenance
 
@@ -61,7 +61,7 @@ def store_models(params: Params) -> None:
 
 def files_of(dataset: str, rows: list[int]) -> list[Path]:
     """Return files of prepared images: the raw ones, or pictures of the raw arrays."""
-    names, raw, found = load_names(prepared_path(dataset)), read_raw(dataset, None, False), []
+    names, raw, found = load_names(prepared_path(dataset)), fakes.read(dataset, None), []
     positions = {name: position for position, name in enumerate(raw.names)}
     for row in rows:
         path = source_folder(dataset, None) / names[row]
