@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fkt.core.errors import CorruptData
 from fkt.core.files import one_line
-from fkt.raw.folders import files_below, is_image
+from fkt.raw.trees import files_below, is_image
 
 COLUMN = "path"
 """Column of a table that names the files."""
@@ -28,7 +28,7 @@ def _named(path: Path) -> list[Path]:
         found = _listed(path)
     elif path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
         matches = [path] if path.is_dir() else map(Path, sorted(glob.glob(str(path), recursive=True)))
-        inside = (files_below(match, follow=True) if match.is_dir() else [match] for match in matches)
+        inside = (files_below(match, follow_links=True) if match.is_dir() else [match] for match in matches)
         found = list(dict.fromkeys(file for files in inside for file in files if is_image(file)))
     else:
         return [path]

@@ -10,9 +10,10 @@ import numpy as np
 
 from fkt.core.errors import ParamsError
 from fkt.params import Prepare
-from fkt.raw.folders import read_folder, read_imagenet100, read_intel
+from fkt.raw.folders import read_folder
 from fkt.raw.fundus import decode_fundus, read_aptos
 from fkt.raw.idx import read_idx
+from fkt.raw.kaggle import read_imagenet100, read_intel
 from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
 from fkt.raw.table import read_table, with_class_names
 from fkt.raw.torchvision_sets import DIGITS, read_torchvision

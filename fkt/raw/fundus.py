@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.meta import SplitName
 from fkt.params import Prepare
-from fkt.raw.folders import from_files, ignored_note
 from fkt.raw.source import Pixels, Raw, as_channels, decode_file
+from fkt.raw.trees import Listed, from_files, ignored_note
 
 GRADES = ["No DR", "Mild", "Moderate", "Severe", "Proliferative DR"]
 LAYOUT = "<source>/train.csv (columns id_code, diagnosis) and <source>/train_images/<id_code>.png"
@@ -35,14 +34,14 @@ def read_aptos(source: Path, params: Prepare) -> Raw:
     table = source / "train.csv"
     if not table.is_file() or not (source / "train_images").is_dir():
         raise DatasetNotFound(f"APTOS 2019 is not in {source}. Expected: {LAYOUT}. {_WHERE}")
-    files: list[tuple[SplitName, int, Path]] = [
-        ("train", grade, source / "train_images" / f"{name}.png") for name, grade in sorted(_grades(table).items())
+    folder = source / "train_images"
+    files: list[Listed] = [
+        ("train", grade, folder, folder / f"{name}.png") for name, grade in sorted(_grades(table).items())
     ]
-    listed = {path for _, _, path in files}
+    listed = {path for *_, path in files}
     if not any(path.is_file() for path in listed):
         raise DatasetNotFound(f"none of the {len(files)} images in {table} exists. Expected: {LAYOUT}. {_WHERE}")
-    others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in listed)
-
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed)
     origins = {"train": f"from {table.name}; the grades of the competition's test images are not public"}
     notes = ignored_note(source, others, f"not listed in {table.name}")
     notes["border"] = "the black border around the eye"

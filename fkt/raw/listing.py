@@ -13,8 +13,8 @@ from fkt.core.files import write_json
 from fkt.core.runs import listing_path, transfer_listing_path
 from fkt.params import Params
 from fkt.raw.datasets import DATASETS, source_folder, table_file
-from fkt.raw.folders import files_below
 from fkt.raw.masks import masks_folder
+from fkt.raw.trees import files_below
 
 
 def update(params: Params, dataset: str) -> str:

@@ -12,9 +12,9 @@ from fkt.core.errors import CorruptData, DatasetNotFound, did_you_mean
 from fkt.core.files import one_line
 from fkt.data.meta import SplitName
 from fkt.params import Prepare
-from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image
 from fkt.raw.notes import shortened
 from fkt.raw.source import Raw
+from fkt.raw.trees import CLASS_NAMES, PART_NAMES, Listed, files_below, from_files, ignored_note, is_image, text_of
 
 Row = tuple[int, dict[str, str]]
 """Line number, from 1, and the cells by column."""
@@ -67,11 +67,14 @@ def read_table(source: Path, table: Path, params: Prepare) -> Raw:
     classes = _sorted({row["label"] for row in cells})
     if len(classes) < 2:
         raise CorruptData(f"{table} has one label, '{classes[0]}'; at least two classes are needed")
-    files = [(_PARTS[row["split"]], classes.index(row["label"]), path) for row, path in zip(cells, images, strict=True)]
+    files: list[Listed] = [
+        (_PARTS[row["split"]], classes.index(row["label"]), source, path)
+        for row, path in zip(cells, images, strict=True)
+    ]
     origin = f"from the column split of {table.name}" if "split" in rows[0][1] else f"from {table.name}"
     notes = ignored_note(source, sorted({*others, *special} - set(images)), f"not listed in {table.name}")
-    raw = from_files(source, classes, files, {part: origin for part, _, _ in files}, notes, params.max_pixels)
-    return replace(raw, below=raw.names, columns={name: [row[name] for row in cells] for name in rows[0][1]})
+    raw = from_files(source, classes, files, {part: origin for part, *_ in files}, notes, params.max_pixels)
+    return replace(raw, columns={name: [row[name] for row in cells] for name in rows[0][1]})
 
 
 def with_class_names(raw: Raw, source: Path) -> Raw:
@@ -100,12 +103,7 @@ def with_class_names(raw: Raw, source: Path) -> Raw:
 
 def _rows(table: Path, required: Collection[str]) -> list[Row]:
     """Read a table in UTF-8 with commas, semicolons or tabs between cells; spaces around cells are removed."""
-    try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DatasetNotFound(f"{table} cannot be read ({error.strerror}); correct its path") from error
-    except UnicodeDecodeError as error:
-        raise CorruptData(f"{table} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    text = text_of(table)
     for delimiter in ",;\t":
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
         rows: list[Row] = []

@@ -14,7 +14,7 @@ from PIL import Image
 from fkt.core.errors import plural
 from fkt.data.meta import load_meta, load_names
 from fkt.data.originals import EXAMPLES, LONGEST_SIDE, load_originals
-from fkt.raw import folders, source
+from fkt.raw import source, trees
 from fkt.raw.notes import FINDINGS, data_card, printed_notes
 from fkt.raw.prepare import prepare
 from tests import fakes
@@ -100,7 +100,7 @@ def test_the_data_card_says_where_images_come_from_and_what_was_done_to_them(tmp
     for number in range(10):
         (raw / "train" / "b" / f"IMG_{number}.HEIC").write_bytes(b"x")
     (raw / "train" / "b" / ".DS_Store").write_bytes(b"x")
-    monkeypatch.setattr(folders, "image_suffixes", lambda: source.image_suffixes() - source.HEIC_SUFFIXES)
+    monkeypatch.setattr(trees, "image_suffixes", lambda: source.image_suffixes() - source.HEIC_SUFFIXES)
     prepare("folder", prepare_params(raw, channels=1), tmp_path / "data")
     card = data_card(load_meta(tmp_path / "data"))
     assert [title for title, _ in card[-len(FINDINGS) :]] == [title.capitalize() for title in FINDINGS]

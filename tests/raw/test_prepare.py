@@ -11,7 +11,7 @@ from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
 from fkt.data.meta import SPLITS, load_meta, load_names
-from fkt.raw import folders, pixels
+from fkt.raw import pixels, trees
 from fkt.raw import prepare as prepare_module
 from fkt.raw.notes import class_table, printed_notes
 from fkt.raw.pixels import STD_FLOOR, mean_and_std
@@ -198,8 +198,8 @@ def test_identical_images_stay_in_one_split_and_copies_of_test_images_are_droppe
 
 def test_a_limit_decodes_only_the_images_that_it_keeps(raw, tmp_path, monkeypatch):
     opened = []
-    decode = folders.decode_file
-    monkeypatch.setattr(folders, "decode_file", lambda path, *rest, **more: opened.append(path) or decode(path, *rest))
+    decode = trees.decode_file
+    monkeypatch.setattr(trees, "decode_file", lambda path, *rest, **more: opened.append(path) or decode(path, *rest))
     meta = prepare("folder", prepare_params(raw, limit_per_class=5), tmp_path / "data")
     assert meta.counts == {"train": [4] * 3, "val": [1] * 3, "test": [5] * 3}
     assert len(set(opened)) == 30
