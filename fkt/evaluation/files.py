@@ -1,16 +1,12 @@
 """The image files that a person names: as files, folders, patterns, or in a table."""
 
-import csv
 import glob
 from collections.abc import Iterable
 from pathlib import Path
 
 from fkt.core.errors import CorruptData
-from fkt.core.files import one_line
+from fkt.raw.table import read_rows
 from fkt.raw.trees import files_below, is_image
-
-COLUMN = "path"
-"""Column of a table that names the files."""
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -25,7 +21,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
 
 def _named(path: Path) -> list[Path]:
     if path.suffix.lower() == ".csv" and not path.is_dir():
-        found = _listed(path)
+        found = [path.parent / row["path"] for _, row in read_rows(path, ["path"]) if row["path"]]
     elif path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
         matches = [path] if path.is_dir() else map(Path, sorted(glob.glob(str(path), recursive=True)))
         inside = (files_below(match, follow_links=True) if match.is_dir() else [match] for match in matches)
@@ -33,21 +29,5 @@ def _named(path: Path) -> list[Path]:
     else:
         return [path]
     if not found:
-        raise CorruptData(
-            f"{one_line(str(path))}: no image files and no model there; give images, or a folder that has some"
-        )
-    return found
-
-
-def _listed(table: Path) -> list[Path]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            found = [table.parent / row[COLUMN] for row in reader if row[COLUMN]] if COLUMN in columns else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorruptData(f"{one_line(str(table))} cannot be read as a table ({error}); save it as CSV") from error
-    if COLUMN not in columns:
-        shown = one_line(", ".join(columns))
-        raise CorruptData(f"{one_line(str(table))} has the columns {shown}; name the one with the files '{COLUMN}'")
+        raise CorruptData(f"{path}: no image files and no model there; give images, or a folder that has some")
     return found

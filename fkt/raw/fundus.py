@@ -1,6 +1,5 @@
 """APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders cropped."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.params import Prepare
 from fkt.raw.source import Pixels, Raw, as_channels, decode_file
+from fkt.raw.table import read_rows
 from fkt.raw.trees import Listed, from_files, ignored_note
 
 GRADES = ["No DR", "Mild", "Moderate", "Severe", "Proliferative DR"]
@@ -86,18 +86,12 @@ def _widened(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
 def _grades(table: Path) -> dict[str, int]:
     """Read id -> grade, and check every line."""
     grades: dict[str, int] = {}
-    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"id_code", "diagnosis"} <= set(reader.fieldnames or ()):
-            raise CorruptData(f"{table} has the columns {reader.fieldnames}; expected id_code and diagnosis")
-        for row in reader:
-            name, text = (row["id_code"] or "").strip(), (row["diagnosis"] or "").strip()
-            if not name or text not in ("0", "1", "2", "3", "4"):
-                raise CorruptData(
-                    f"{table}, line {reader.line_num}: id_code '{name}', diagnosis '{text}'; expected a grade 0 to 4"
-                )
-            if grades.setdefault(name, int(text)) != int(text):
-                raise CorruptData(f"{table}, line {reader.line_num}: id_code '{name}' has two grades; keep one")
+    for line, row in read_rows(table, ("id_code", "diagnosis")):
+        name, text = row["id_code"], row["diagnosis"]
+        if not name or text not in ("0", "1", "2", "3", "4"):
+            raise CorruptData(f"{table}, line {line}: id_code '{name}', diagnosis '{text}'; expected a grade 0 to 4")
+        if grades.setdefault(name, int(text)) != int(text):
+            raise CorruptData(f"{table}, line {line}: id_code '{name}' has two grades; keep one")
     if not grades:
         raise CorruptData(f"{table} lists no images; download it again. {_WHERE}")
     return grades

@@ -211,7 +211,7 @@ def test_aptos_has_the_grades_of_the_table_and_crops_the_black_border(tmp_path):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("id,label\nx,1\n", "expected id_code and diagnosis"),
+        ("id,label\nx,1\n", "must contain id_code and diagnosis, but it is 'id,label'"),
         ("id_code,diagnosis\nx,5\n", "line 2: id_code 'x', diagnosis '5'; expected a grade 0 to 4"),
         ("id_code,diagnosis\nx,1\nx,2\n", "line 3: id_code 'x' has two grades"),
         ("id_code,diagnosis\n", "lists no images"),

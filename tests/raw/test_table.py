@@ -64,7 +64,7 @@ def test_an_id_without_folder_or_suffix_leads_to_its_image_and_whole_numbers_are
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,label\na,b\n", "first line must name the columns path and label, but it is 'image,label'"),
+        ("image,label\na,b\n", "first line must contain path and label, but it is 'image,label'"),
         ("path,label,label\na,b,c\n", "two columns named 'label'"),
         ("path,label\n", "lists no images"),
         ('path,label\n"image,1",x\n', "has one label, 'x'; at least two classes"),
