@@ -9,7 +9,7 @@ import torch
 from fkt.core import seals
 from fkt.core.errors import CorruptData
 from fkt.data import store
-from fkt.data.meta import SPLITS, load_meta, write_meta
+from fkt.data.meta import SPLITS
 from fkt.data.store import load_split
 from tests.fakes import write_prepared
 
@@ -36,13 +36,6 @@ def test_a_split_contains_its_own_images_labels_and_ids(prepared, monkeypatch, r
         assert batch.is_contiguous(memory_format=torch.channels_last)
         seen += split.ids.tolist()
     assert sorted(seen) == list(range(len(images)))
-
-
-def test_meta_does_not_change_when_it_is_written_and_read(prepared):
-    meta = load_meta(prepared)
-    write_meta(prepared, meta)
-    assert load_meta(prepared) == meta
-    assert meta.num_classes == 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
 from fkt.data.meta import SPLITS, load_meta, load_names
 from fkt.raw import pixels, trees
 from fkt.raw import prepare as prepare_module
-from fkt.raw.notes import class_table, printed_notes
+from fkt.raw.notes import printed_notes
 from fkt.raw.pixels import STD_FLOOR, mean_and_std
 from fkt.raw.prepare import prepare
 from tests import fakes
@@ -104,34 +104,6 @@ def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path
     zero, one = contents(tmp_path / "0"), contents(tmp_path / "1")
     equal = {"groups.npy", "images.npy", "labels.npy", "names.json", "test.npy"}
     assert {name for name in zero if zero[name] == one[name]} == equal
-
-
-@pytest.mark.parametrize(
-    ("dataset", "write", "test"),
-    [
-        ("intel", fakes.write_intel, [4] * 6),
-        ("aptos", fakes.write_aptos, [2] * 5),
-        ("imagenet100", fakes.write_imagenet100, [3] * 3),
-    ],
-)
-def test_every_dataset_of_files_is_prepared_with_its_class_names(tmp_path, dataset, write, test):
-    write(tmp_path / "raw")
-    meta = prepare(dataset, prepare_params(tmp_path / "raw", channels=1, image_size=20), tmp_path / "data")
-    assert meta.counts["test"] == test
-    assert all(min(meta.counts[part]) > 0 for part in SPLITS)
-    assert all(name in class_table(meta) for name in meta.classes)
-    assert np.load(tmp_path / "data" / "images.npy").shape[1:] == (20, 20, 1)
-
-
-def test_images_keep_their_labels_and_pixels(raw, tmp_path):
-    meta = prepare("folder", prepare_params(raw, image_size=32), tmp_path / "data")
-    data = arrays(tmp_path / "data")
-    files = sorted((raw / "train").rglob("*.png")) + sorted((raw / "test").rglob("*.png"))
-    for row in (0, 25, 59, 60, 74):
-        image = np.asarray(Image.open(files[row]))
-        left = (image.shape[1] - 32) // 2  # the images are 32 pixels high: only the sides are cut
-        np.testing.assert_array_equal(data["images"][row], image[:, left : left + 32])
-        assert meta.classes[data["labels"][row]] == files[row].parent.name
 
 
 def test_unreadable_files_are_named_in_one_error_or_left_out(raw, tmp_path):

@@ -20,15 +20,6 @@ from tests import fakes, fakes_torchvision
 from tests.stages.running import provenance
 
 
-def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.datasets import CIFAR10
-
-    sums = list(fakes_torchvision.write_cifar10(root).items())
-    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
-    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": sums[6][0], "key": "label_names", "md5": sums[6][1]})
-
-
 def write_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.write_folder(root)
     for label, name in enumerate(("bar", "disc", "ring")):
@@ -37,7 +28,7 @@ def write_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "digits": lambda root, monkeypatch: None,
-    "cifar10": write_cifar10,
+    "cifar10": fakes_torchvision.write_cifar10,
     "folder": write_folder,
     "intel": lambda root, monkeypatch: fakes.write_intel(root),
     "aptos": lambda root, monkeypatch: fakes.write_aptos(root),
