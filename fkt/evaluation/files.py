@@ -24,7 +24,7 @@ def _named(path: Path) -> list[Path]:
         found = [path.parent / row["path"] for _, row in read_rows(path, ["path"]) if row["path"]]
     elif path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
         matches = [path] if path.is_dir() else map(Path, sorted(glob.glob(str(path), recursive=True)))
-        inside = (files_below(match, follow_links=True) if match.is_dir() else [match] for match in matches)
+        inside = (files_below(match, follow_links=True)[0] if match.is_dir() else [match] for match in matches)
         found = list(dict.fromkeys(file for files in inside for file in files if is_image(file)))
     else:
         return [path]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fkt.core.errors import ParamsError
+from fkt.core.errors import CorruptData, ParamsError
+from fkt.core.files import one_line
 from fkt.params import Prepare
 from fkt.raw.folders import read_folder
 from fkt.raw.fundus import decode_fundus, read_aptos
@@ -83,6 +84,11 @@ def read_source(dataset: str, params: Prepare) -> Raw:
         raw = read_table(folder, table_file(folder, params.table), params)
     if DATASETS[dataset].is_tree:
         raw = with_class_names(raw, folder)
+    if odd := [one_line(name) for name in raw.classes if one_line(name) != name]:
+        raise CorruptData(
+            f"names of classes in {folder} with control characters or bytes that are not UTF-8: {', '.join(odd)}; "
+            "rename them"
+        )
     if not params.val_as_test:
         return raw
     if "test" in raw.parts or "val" not in raw.parts:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.core.files import one_line
 from fkt.data.meta import SPLITS, SplitName
 from fkt.params import Prepare
 from fkt.raw.source import HEIC_REMEDY, HEIC_SUFFIXES, Raw, image_suffixes
@@ -84,12 +83,6 @@ def read_classes(
     DatasetNotFound if there are no class folders, CorruptData if the parts do not have the same classes.
     """
     names = _class_folders(root, parts, layout, params.follow_links, only)
-    classes = [only[name] if only else name for name in names]
-    if odd := [one_line(name) for name in sorted({*names, *classes}) if one_line(name) != name]:
-        raise CorruptData(
-            f"class folders with control characters or bytes that are not UTF-8 in their names: {', '.join(odd)}; "
-            f"rename them in {parts['train'][0]}"
-        )
     files: list[Listed] = []
     ignored: list[Path] = []
     tops = [folder for folders in parts.values() for folder in folders]
@@ -98,7 +91,9 @@ def read_classes(
     for part, folders in parts.items():
         for folder in folders:
             for label, name in enumerate(names):
-                for path in files_below(folder / name, params.follow_links, ignored):
+                inside, left = files_below(folder / name, params.follow_links)
+                ignored += left
+                for path in inside:
                     if is_image(path):
                         files.append((part, label, folder / name, path))
                     else:
@@ -114,13 +109,14 @@ def read_classes(
         )
     origins: dict[str, str] = {}
     for part, folders in parts.items():
-        inside = ", ".join(folder.relative_to(root).as_posix() for folder in folders)
-        origins[part] = "from the class folders" if inside == "." else f"from the folder {inside}"
+        where = ", ".join(folder.relative_to(root).as_posix() for folder in folders)
+        origins[part] = "from the class folders" if where == "." else f"from the folder {where}"
     why = "not an image format that is read, or not in a class folder"
     why += ", or a link (prepare.follow_links: true follows them)" if links else ""
     notes = ignored_note(root, ignored, why)
     if stray := _stray(root, others):
         notes["ignored_folders"] = stray
+    classes = [only[name] if only else name for name in names]
     return from_files(root, classes, files, origins, notes, params.max_pixels)
 
 

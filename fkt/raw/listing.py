@@ -68,7 +68,7 @@ def _listed(roots: Sequence[Path], follow_links: bool) -> dict[str, Any]:
     files, size, digest = 0, 0, hashlib.sha256()
     for root in roots:
         start = len(os.fspath(root))
-        for path in [root] if root.is_file() else files_below(root, follow_links):
+        for path in [root] if root.is_file() else files_below(root, follow_links)[0]:
             with suppress(OSError):  # a link to nothing, or a file that was removed meanwhile
                 if not path.name.startswith("."):  # file managers leave such files
                     found, name = path.stat(), os.fsencode(path)[start:]

@@ -34,8 +34,7 @@ def read_table(source: Path, table: Path, params: Prepare) -> Raw:
     if not rows:
         raise CorruptData(f"{table} lists no images; add a line for each")
     ours = {path.name: path.resolve() for path in (table, source / CLASS_NAMES)}
-    special: list[Path] = []
-    below = files_below(source, params.follow_links, special)
+    below, special = files_below(source, params.follow_links)
     others = [path for path in below if path.name not in ours or path.resolve() != ours[path.name]]
     names: dict[str, list[Path]] = defaultdict(list)
     for path in filter(is_image, others):
@@ -52,8 +51,6 @@ def read_table(source: Path, table: Path, params: Prepare) -> Raw:
             problem = f"unknown split '{row['split']}'; write train, val or test"
         elif not row["label"]:
             problem = "the label is empty"
-        elif one_line(row["label"]) != row["label"]:
-            problem = f"the label '{row['label']}' has control characters"
         else:
             earlier, part, first = listed.setdefault(found, (line, split, row))
             pairs = (("label", row["label"], first["label"]), ("split", split, part))
@@ -87,11 +84,11 @@ def with_class_names(raw: Raw, source: Path) -> Raw:
     for line, row in read_rows(table, ("class", "name")):
         where, label, name = f"{table}, line {line}", row["class"], row["name"]
         if label not in raw.classes:
-            raise CorruptData(f"{where}: there is no class '{one_line(label)}'{did_you_mean(label, raw.classes)}")
+            raise CorruptData(f"{where}: there is no class '{label}'{did_you_mean(label, raw.classes)}")
         if label in names:
             raise CorruptData(f"{where}: the class '{label}' is listed twice; keep one line")
-        if not name or one_line(name) != name:
-            raise CorruptData(f"{where}: the name of class '{label}' is empty or has control characters; write a name")
+        if not name:
+            raise CorruptData(f"{where}: the name of class '{label}' is empty; write one")
         names[label] = name
     shown = [names.get(label, label) for label in raw.classes]
     if twice := sorted({name for name in shown if shown.count(name) > 1}):

@@ -44,7 +44,7 @@ class Layout:
 def read_torchvision(name: str, source: Path, params: Prepare) -> Raw:
     """Read the train and test part of a dataset.
 
-    Raises DatasetNotFound for missing files, CorruptData for files that torchvision does not know or cannot read.
+    Raises DatasetNotFound for missing files, CorruptData for files that torchvision does not know.
     """
     layout = _layout(name)
     root = _root(source, layout)
@@ -55,12 +55,7 @@ def read_torchvision(name: str, source: Path, params: Prepare) -> Raw:
                 layout.open(root, part, True)
     found = {file: path if (path := root / file).is_file() else None for file in layout.sums}
     check_files(name, root, found, layout.sums)
-    try:
-        opened = {part: layout.open(root, part, False) for part in parts}
-    except (RuntimeError, ValueError, TypeError, AssertionError, EOFError, OSError) as error:
-        raise CorruptData(
-            f"{name} in {root} cannot be read ({error}); delete its files and download them again"
-        ) from error
+    opened = {part: layout.open(root, part, False) for part in parts}
     classes = opened["train"].classes if layout.classes is None else layout.classes
     return from_arrays(classes, {part: _arrays(data) for part, data in opened.items()})
 

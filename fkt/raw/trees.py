@@ -49,14 +49,13 @@ def from_files(
     )
 
 
-def files_below(folder: Path, follow_links: bool, ignored: list[Path] | None = None) -> list[Path]:
-    """Return all regular files below a folder except in hidden folders. The folder may be a link.
+def files_below(folder: Path, follow_links: bool) -> tuple[list[Path], list[Path]]:
+    """Return all regular files below a folder, and the links, pipes and devices that are left out, both sorted.
 
-    No link is followed to a folder that it is in. ignored: receives the links that are left out, pipes and devices.
+    Hidden folders are left out, and no link is followed to a folder that it is in. The folder may be a link.
     Raises CorruptData for a folder without permission to read it.
     """
-    files = list[Path]()
-    left = [] if ignored is None else ignored
+    files, left = list[Path](), list[Path]()
     waiting = [(folder, frozenset([folder.resolve()]))]
     while waiting:
         here, above = waiting.pop()
@@ -72,7 +71,7 @@ def files_below(folder: Path, follow_links: bool, ignored: list[Path] | None = N
                 real = path.resolve() if follow_links else path
                 if not (follow_links and any(one.is_relative_to(real) for one in above)):
                     waiting.append((path, above | {real}))
-    return sorted(files, key=lambda path: path.as_posix())  # the same order on every platform
+    return sorted(files, key=Path.as_posix), sorted(left, key=Path.as_posix)  # the same order on every platform
 
 
 def visible_folders(folder: Path) -> list[Path]:

@@ -156,7 +156,7 @@ def empty_class(root):
             "Testing contains images but no class folders.*Expected: <source>/<class>",
         ),
         (class_of_test_only, CorruptData, "test has classes that are missing in .*train: c"),
-        (name_of_two_lines, CorruptData, r"control characters .* in their names: b\\nc; rename them"),
+        (name_of_two_lines, CorruptData, r"with control characters .*: b\\nc; rename them"),
         (empty_class, CorruptData, "no images in .*annotations; every folder there is a class"),
     ],
 )
