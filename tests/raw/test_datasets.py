@@ -86,6 +86,12 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     assert counted(raw) == {"train": [5, 2]}, "links are followed on request"
     kinds = raw.notes["ignored_files"]["kinds"]
     assert kinds["link"] == (2, "a/more") and kinds["pipe or device"] == (1, "a/pipe.png")
+    (tmp_path / "tree" / "c").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(
+        CorruptData, match="folders of classes that are links: .*source/c; set prepare.follow_links: true"
+    ):
+        read("folder", source)
+    (tmp_path / "tree" / "c").unlink()
     raw = read("folder", tmp_path / "tree", follow_links=True)
     assert raw.classes == ["a", "b"]
     assert counted(raw) == {"train": [9, 2]}
@@ -102,66 +108,36 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     }
 
 
-def flat(root):
-    fakes.save(root / "1.png", fakes.class_image(0, np.random.default_rng(0)))
-
-
-def loose_test_images(root):
-    fakes.write_folder(root, ("a", "b"), {"train": 4})
-    shutil.copytree(root / "train" / "a", root / "Testing")
-
-
-def class_of_test_only(root):
-    fakes.write_folder(root, ("a", "b"), {"train": 2, "test": 2})
-    fakes.write_classes(root / "test", ("c",), 1)
-
-
-def name_of_two_lines(root):
-    fakes.write_folder(root, ("a", "b\nc"), 2)
-
-
-def empty_class(root):
-    fakes.write_folder(root, ("a", "b"), 2)
-    (root / "annotations").mkdir()
-    (root / "annotations" / "000.xml").write_text("<x/>")
-
-
 @pytest.mark.parametrize(
-    ("write", "error", "message"),
+    ("files", "error", "message"),
     [
-        (flat, DatasetNotFound, "contains no class folders, at least two are needed. Expected: <source>/<class>"),
+        (["1.png"], DatasetNotFound, "contains no class folders, at least two are needed. Expected: <source>/<class>"),
+        (["one/1.png"], DatasetNotFound, r"one class folder \('one'\).*set prepare.source to"),
         (
-            lambda root: fakes.write_classes(root, ("one",), 3),
-            DatasetNotFound,
-            r"one class folder \('one'\).*set prepare.source to",
-        ),
-        (
-            lambda root: fakes.write_folder(root, ("cat", "dog"), {"fold1": 1, "fold2": 1}),
+            ["fold1/cat/1.png", "fold1/dog/1.png", "fold2/cat/1.png", "fold2/dog/1.png"],
             DatasetNotFound,
             r"folders fold1, fold2 .*\(cat, dog\), so they are parts of a dataset, not classes",
         ),
+        (["test/a/1.png", "val/a/1.png"], DatasetNotFound, "contains test, val but no train folder"),
+        (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], CorruptData, "val and .*valid are two names of the same"),
         (
-            lambda root: fakes.write_folder(root, ("a", "b"), {"test": 2, "val": 2}),
-            DatasetNotFound,
-            "contains test, val but no train folder",
-        ),
-        (
-            lambda root: fakes.write_folder(root, ("a", "b"), {"train": 2, "val": 2, "valid": 2}),
-            CorruptData,
-            "val and .*valid are two names of the same part; keep one",
-        ),
-        (
-            loose_test_images,
+            ["train/a/1.png", "train/b/1.png", "Testing/1.png"],
             DatasetNotFound,
             "Testing contains images but no class folders.*Expected: <source>/<class>",
         ),
-        (class_of_test_only, CorruptData, "test has classes that are missing in .*train: c"),
-        (name_of_two_lines, CorruptData, r"with control characters .*: b\\nc; rename them"),
-        (empty_class, CorruptData, "no images in .*annotations; every folder there is a class"),
+        (
+            ["train/a/1.png", "train/b/1.png", "test/c/1.png"],
+            CorruptData,
+            "test has classes that are missing in .*train: c",
+        ),
+        (["a/1.png", "b\nc/1.png"], CorruptData, r"with control characters .*: b\\nc; rename them"),
+        (["a/1.png", "notes/1.xml"], CorruptData, "no images in .*notes; every folder there is a class"),
     ],
 )
-def test_a_tree_that_is_not_a_dataset_is_refused(tmp_path, write, error, message):
-    write(tmp_path)
+def test_a_tree_that_is_not_a_dataset_is_refused(tmp_path, files, error, message):
+    for path in map(tmp_path.joinpath, files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     with pytest.raises(error, match=message):
         read("folder", tmp_path)
 
