@@ -30,6 +30,8 @@ def upsampled(evidence: Tensor) -> Tensor:
 )
 def test_class_maps_agree_with_torchcam(classifier: Classifier, images: Tensor, name: str, layer: str) -> None:
     found = CLASS_MAPS[name](classifier, images, TARGET, classifier.backbone.get_submodule(layer))
+    assert not any(module._forward_hooks or module._backward_hooks for module in classifier.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.parameters())
     arguments = {"fc_layer": "head"} if name == "cam" else {}
     with TORCHCAM[name](classifier, f"backbone.{layer}", input_shape=(3, 32, 32), **arguments) as extractor:
         logits = classifier(images)
@@ -49,30 +51,6 @@ def test_gradcam_at_the_last_layer_is_cam_whose_mean_is_the_logit(classifier: Cl
     evidence = torch.einsum("bdhw,bd->bhw", features, classifier.head.weight[TARGET])
     torch.testing.assert_close(evidence.mean(dim=(1, 2)), logits)
     torch.testing.assert_close(cam(classifier, images, TARGET, layer), upsampled(evidence))
-
-
-@pytest.mark.parametrize("name", list(CLASS_MAPS))
-def test_class_maps_need_no_trainable_parameter_and_no_gradient_mode(
-    classifier: Classifier, images: Tensor, name: str
-) -> None:
-    layer = classifier.backbone.layer4
-    expected = CLASS_MAPS[name](classifier, images, TARGET, layer)
-    classifier.requires_grad_(False)
-    with torch.no_grad():
-        torch.testing.assert_close(CLASS_MAPS[name](classifier, images, TARGET, layer), expected)
-
-
-@pytest.mark.parametrize("name", [*CLASS_MAPS, "eigencam"])
-def test_maps_leave_the_model_unchanged(classifier: Classifier, images: Tensor, name: str) -> None:
-    state = {key: value.clone() for key, value in classifier.state_dict().items()}
-    if name == "eigencam":
-        eigencam(classifier.backbone, images, classifier.backbone.layer3)
-    else:
-        CLASS_MAPS[name](classifier, images, TARGET, classifier.backbone.layer4)
-    assert all(not module._forward_hooks and not module._backward_hooks for module in classifier.modules())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.parameters())
-    for key, value in classifier.state_dict().items():
-        assert torch.equal(value, state[key]), key
 
 
 @pytest.mark.parametrize("name", list(CLASS_MAPS))

@@ -1,14 +1,11 @@
 """Probes against loops and scikit-learn, and changes of the features that must not change the predictions."""
 
 import math
-from typing import Any
 
 import pytest
 import torch
-from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from fkt.evaluation.probes import effective_neighbors, knn_predict, linear_fits, probe
@@ -112,11 +109,6 @@ def test_of_classes_with_equal_votes_the_lowest_wins() -> None:
     assert knn_predict(bank, torch.tensor([2, 3, 3, 2]), query, 4, 0.1, CLASSES).item() == 2
 
 
-def test_a_feature_vector_of_zeros_gets_the_most_frequent_class(bank: Features) -> None:
-    found = knn_predict(*bank, torch.zeros(1, 6), 90, 0.1, CLASSES)
-    assert found.item() == torch.bincount(bank[1]).argmax()
-
-
 def test_every_fit_agrees_with_scikit_learn(bank: Features, queries: Features) -> None:
     """Also those that start from the fit before."""
     many = torch.cat([queries[0], *(overlapping(1000, seed=seed)[0] for seed in (5, 6))])
@@ -125,19 +117,6 @@ def test_every_fit_agrees_with_scikit_learn(bank: Features, queries: Features) -
     for l2, fit in fits.items():
         assert fit(many).dtype == torch.int64
         assert fit(many).tolist() == sklearn_predict(*bank, many, l2), l2
-
-
-def test_the_fit_takes_one_thread_of_blas(bank: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[int] = []
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        threads.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
-        return minimize(*arguments, **options)
-
-    monkeypatch.setattr("fkt.evaluation.probes.minimize", watched)
-    with threadpool_limits(2, user_api="blas"):
-        linear_fits(*bank, [1e-3], 5, CLASSES)
-    assert set(threads) == {1}
 
 
 def test_the_l2_with_the_best_validation_accuracy_is_used_and_scored_without_another_fit(queries: Features) -> None:
