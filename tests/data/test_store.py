@@ -39,15 +39,7 @@ def test_a_split_contains_its_own_images_labels_and_ids(prepared, monkeypatch, r
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text[: len(text) // 2],
-        lambda text: "",
-        lambda text: "[]",
-        lambda text: text.replace('"std"', '"deviation"'),
-        lambda text: text.replace('"c0"', '"c9"'),
-    ],
-    ids=["cut", "empty", "no object", "renamed field", "renamed class"],
+    "change", [lambda text: text[:99], lambda text: "[]", lambda text: text.replace('"std"', '"deviation"')]
 )
 def test_a_broken_meta_file_is_refused_with_the_command_that_repairs_it(prepared, change):
     text = (prepared / "meta.json").read_text()

@@ -7,13 +7,11 @@ import pytest
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.data.meta import SPLITS, load_names
-from fkt.params import parse_params
 from fkt.raw.groups import group_keys, united
 from fkt.raw.notes import data_card, printed_notes
 from fkt.raw.prepare import prepare
 from tests import fakes
 from tests.fakes import prepare_params, read
-from tests.params.test_protocol import with_changes
 
 
 def write_patients(root, classes=("ill", "well"), patients=6, images=4):
@@ -125,17 +123,3 @@ def test_a_rule_that_does_not_fit_the_source_is_refused(tmp_path, dataset, rule,
     source = None if dataset == "digits" else str(tmp_path / "images")
     with pytest.raises(error, match=message):
         group_keys(read(dataset, source, table=table), rule)
-
-
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        ("patient", "prepare.groups: 'patient': write parent_folder, column:NAME or pattern:REGEX"),
-        ("pattern:p", "the pattern has 0 capturing groups; put one pair of parentheses around"),
-        ("pattern:(", r"the pattern is not a regular expression \(missing \)"),
-        ("column:case", "groups: column:case names a column of a table; set prepare.table"),
-    ],
-)
-def test_a_mistake_in_the_rule_is_found_in_params_yaml(rule, message):
-    with pytest.raises(ParamsError, match=message):
-        parse_params(with_changes({"prepare": {"groups": rule}}))

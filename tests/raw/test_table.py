@@ -5,12 +5,10 @@ import pytest
 from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
-from fkt.params import parse_params
 from fkt.raw.notes import data_card
 from fkt.raw.prepare import prepare
 from tests import fakes
 from tests.fakes import counted, prepare_params, read
-from tests.params.test_protocol import with_changes
 
 
 @pytest.fixture
@@ -89,11 +87,9 @@ def test_a_mistake_in_a_table_is_named_with_its_line(source, text, message):
         read("folder", source, table="list.csv")
 
 
-def test_a_missing_table_or_a_table_of_another_dataset_is_refused(source):
+def test_a_missing_table_is_refused(source):
     with pytest.raises(DatasetNotFound, match="absent.csv cannot be read .*; correct its path"):
         read("folder", source, table="absent.csv")
-    with pytest.raises(ParamsError, match="prepare.table: t.csv is for dataset: folder, but the dataset is digits"):
-        parse_params(with_changes({"prepare": {"table": "t.csv"}}))
 
 
 def test_classes_have_the_names_of_classes_csv(tmp_path):
