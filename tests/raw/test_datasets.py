@@ -36,7 +36,6 @@ def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
         ("imagenet100", "image-net.org"),
         ("cifar10", "prepare.download: true"),
         ("mnist", "4 of 4 files of mnist not found in data/raw/mnist; missing: train-images-idx3-ubyte"),
-        ("usps", "usps.bz2"),
     ],
 )
 def test_the_error_for_missing_data_says_what_belongs_where(tmp_path, monkeypatch, dataset, words):

@@ -197,7 +197,6 @@ def fundus(height, width, center, radii):
         ("a circle cut at top and bottom, with a border", fundus(300, 450, (150, 225), (180, 180)), (300, 360)),
         ("the same, squeezed to a square", fundus(300, 300, (150, 150), (180, 120)), (300, 300)),
         ("a full circle with a border, squeezed", fundus(300, 300, (150, 150), (140, 100)), (280, 280)),
-        ("a full circle that fills a square", fundus(224, 224, (112, 112), (112, 112)), (224, 224)),
         ("a square out of the eye", fundus(224, 224, (112, 112), (180, 180)), (224, 224)),
         ("a square with a dim edge of 2 %", fundus(224, 224, (112, 112), (109, 109)), (224, 224)),
     ],
