@@ -98,14 +98,6 @@ def test_the_number_of_threads_follows_the_usable_cores(monkeypatch):
     assert pixels.decode_workers() == 1
 
 
-def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path):
-    prepare("folder", prepare_params(raw), tmp_path / "0")
-    prepare("folder", prepare_params(raw, split_seed=1), tmp_path / "1")
-    zero, one = contents(tmp_path / "0"), contents(tmp_path / "1")
-    equal = {"groups.npy", "images.npy", "labels.npy", "names.json", "test.npy"}
-    assert {name for name in zero if zero[name] == one[name]} == equal
-
-
 def test_unreadable_files_are_named_in_one_error_or_left_out(raw, tmp_path):
     fakes.write_odd_files(raw / "train" / "a")
     broken = fakes.write_broken_files(raw / "train" / "b")
