@@ -7,10 +7,11 @@ import argparse
 
 from fkt.core.arms import MODES
 from fkt.core.errors import enough_memory, reported
+from fkt.core.files import write_arrays
 from fkt.core.hardware import set_threads, setup_torch
 from fkt.core.runs import Run, maps_path, remove_other_seeds, stage_item
 from fkt.data.store import load_split
-from fkt.evaluation.maps import BATCH_SIZE, choose_candidates, compute_maps, save_maps
+from fkt.evaluation.maps import BATCH_SIZE, choose_candidates, compute_maps
 from fkt.models.checkpoint import check_card, load_model
 from fkt.models.flops import image_flops
 from fkt.params import Params, load_params
@@ -27,7 +28,7 @@ def main(mode: str, params: Params) -> None:
     check_card(card, run, params)
     set_threads(image_flops(model, card.channels, card.image_size) * BATCH_SIZE)
     maps = compute_maps(model, card, split, positions, params.cam)
-    save_maps(maps_path(mode), maps)
+    write_arrays(maps_path(mode), maps, compressed=True)
     side, count = maps["side"], len(positions)
     print(f"{mode}, seed {run.seed}: {maps['method']} at {maps['layer']}, {side} positions a side, {count} images")
 

@@ -15,14 +15,14 @@ from sklearn.metrics import confusion_matrix
 
 from fkt.core.arms import MODES, PRETRAINED, UNTRAINED
 from fkt.core.errors import CheckpointError, enough_memory, reported
-from fkt.core.files import write_json
+from fkt.core.files import write_arrays, write_json
 from fkt.core.hardware import pick_device, set_threads, setup_torch
 from fkt.core.runs import Run, prepared_path, remove_other_seeds, stage_item, transfer_path, transfer_prepared_path
 from fkt.core.seals import seal
 from fkt.data.meta import Meta
 from fkt.data.store import load_split
 from fkt.evaluation.metrics import scores
-from fkt.evaluation.predict import features, predict, write_predictions
+from fkt.evaluation.predict import features, predict
 from fkt.evaluation.probes import probe
 from fkt.models.backbones import ResNet
 from fkt.models.checkpoint import check_card, load_model
@@ -69,7 +69,7 @@ def main(mode: str, params: Params, dataset: str | None = None) -> None:
             counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(test.meta.num_classes))
             results["confusion"] = counts.tolist()  # rows: actual class; columns: predicted class
             arrays["probabilities"] = probabilities
-        write_predictions(path.with_suffix(".npz"), arrays)
+        write_arrays(path.with_suffix(".npz"), arrays)
         write_json(path, results)
         shown = ", ".join(f"{name} {results[name]:.4f}" for name in SHOWN if name in results)
         where = f"{mode} on {dataset}" if dataset else mode

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fkt.data.meta import SPLITS, Meta, write_meta
 from fkt.params import Prepare, load_params
+from fkt.raw.datasets import read_source
 from fkt.raw.source import Raw
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,10 +151,15 @@ def stacked(num_classes: int, per_class: int, size: int, seed: int) -> tuple[Pix
     return np.stack([class_image(int(label), draw, size) for label in labels]), labels
 
 
-def prepare_params(source: Path | str, **changes: object) -> Prepare:
+def prepare_params(source: Path | str | None, **changes: object) -> Prepare:
     """Return the shipped prepare section for color images of 16 pixels in a folder, with changes."""
-    changes = {"image_size": 16, "channels": 3, "test_fraction": 0.2, "source": str(source)} | changes
+    changes = {"image_size": 16, "channels": 3, "test_fraction": 0.2, "source": source and str(source)} | changes
     return load_params(ROOT / "params.yaml").prepare.model_copy(update=changes)
+
+
+def read(dataset: str, source: Path | str | None, **changes: object) -> Raw:
+    """List the images of a dataset with the settings of ``prepare_params``."""
+    return read_source(dataset, prepare_params(source, **changes))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Tiny datasets in the file formats of torchvision. Tests must replace the md5 sums that torchvision expects."""
+"""Tiny datasets in the file formats of torchvision. Their md5 sums must replace those that torchvision expects."""
 
 import bz2
 import gzip
@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
+from torchvision.datasets import CIFAR10
 
 from tests.fakes import stacked
 
@@ -29,18 +31,21 @@ def write_mnist(root: Path, train: int = 8, test: int = 3, *, kind: str = "MNIST
     return sums
 
 
-def write_cifar10(root: Path, per_batch: int = 20) -> dict[str, str]:
-    """Write pickled batches in the layout of CIFAR-10. Return the md5 sum of each file."""
+def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write pickled batches of 20 images in the layout of CIFAR-10, and let torchvision expect their md5 sums."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     names = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
     for seed, name in enumerate(names):
-        images, labels = stacked(10, per_batch // 10, 32, seed)
+        images, labels = stacked(10, 2, 32, seed)
         flat = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
         (folder / name).write_bytes(pickle.dumps({"data": flat, "labels": labels.tolist()}))
     classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": classes}))
-    return {name: md5(folder / name) for name in (*names, "batches.meta")}
+    sums = [(name, md5(folder / name)) for name in (*names, "batches.meta")]
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": sums[6][0], "key": "label_names", "md5": sums[6][1]})
 
 
 def write_usps(root: Path, train: int = 6, test: int = 3) -> dict[str, str]:

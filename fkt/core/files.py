@@ -4,9 +4,10 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fkt.core.errors import UserError
 from fkt.core.text import one_line as one_line
@@ -50,6 +51,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write JSON with sorted keys."""
     write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write numpy arrays as npz. Equal arrays give equal bytes."""
+    import numpy as np
+
+    save = np.savez_compressed if compressed else np.savez
+    with replacing(path) as partial, partial.open("wb") as file:  # given a path, numpy would append .npz
+        save(file, allow_pickle=False, **arrays)
 
 
 def file_digest(path: Path) -> str:

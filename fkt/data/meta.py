@@ -77,12 +77,9 @@ def load_names(prepared: Path) -> list[str]:
     """Return the names of all images of a prepared folder, in the order of images.npy.
 
     A name is the path of the image file relative to the raw folder, exactly as found, or split and row in the raw
-    arrays (``test 17``, from 0). Raise CorruptData if names.json is missing or cut short.
+    arrays (``test 17``, from 0). Raise CorruptData if names.json is missing or damaged.
     """
     path = prepared / "names.json"
     load_meta(prepared, path.name)
-    try:
-        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptData(f"{path} cannot be read ({error}); {restored_by(path, 'prepare')}") from error
+    names: list[str] = json.loads(path.read_text(encoding="utf-8"))
     return names

@@ -1,17 +1,12 @@
 """The image files that a person names: as files, folders, patterns, or in a table."""
 
-import csv
 import glob
 from collections.abc import Iterable
 from pathlib import Path
 
 from fkt.core.errors import CorruptData
-from fkt.core.files import one_line
-from fkt.raw.folders import images_below
-from fkt.raw.source import image_suffixes
-
-COLUMN = "path"
-"""Column of a table that names the files."""
+from fkt.raw.table import read_rows
+from fkt.raw.trees import files_below, is_image
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -25,33 +20,14 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _named(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = images_below(path)
-    elif path.suffix.lower() == ".csv":
-        found = _listed(path)
-    elif glob.has_magic(str(path)) and not path.exists():
-        matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
-        inside = (images_below(match) if match.is_dir() else [match] for match in matches)
-        files = (file for files in inside for file in files if file.suffix.lower() in image_suffixes())
-        found = list(dict.fromkeys(files))
+    if path.suffix.lower() == ".csv" and not path.is_dir():
+        found = [path.parent / row["path"] for _, row in read_rows(path, ["path"]) if row["path"]]
+    elif path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
+        matches = [path] if path.is_dir() else map(Path, sorted(glob.glob(str(path), recursive=True)))
+        inside = (files_below(match, follow_links=True)[0] if match.is_dir() else [match] for match in matches)
+        found = list(dict.fromkeys(file for files in inside for file in files if is_image(file)))
     else:
         return [path]
     if not found:
-        raise CorruptData(
-            f"{one_line(str(path))}: no image files and no model there; give images, or a folder that has some"
-        )
-    return found
-
-
-def _listed(table: Path) -> list[Path]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            found = [table.parent / row[COLUMN] for row in reader if row[COLUMN]] if COLUMN in columns else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorruptData(f"{one_line(str(table))} cannot be read as a table ({error}); save it as CSV") from error
-    if COLUMN not in columns:
-        shown = one_line(", ".join(columns))
-        raise CorruptData(f"{one_line(str(table))} has the columns {shown}; name the one with the files '{COLUMN}'")
+        raise CorruptData(f"{path}: no image files and no model there; give images, or a folder that has some")
     return found

@@ -1,6 +1,5 @@
 """Activation maps of one mode for test images that are the same in every mode. The formulas are in cam.py."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fkt.core.files import replacing
 from fkt.data.keys import keyed_generator
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
@@ -98,9 +96,3 @@ def _reduced(images: Tensor) -> Tensor:
         return images
     small = functional.adaptive_avg_pool2d(images.float(), LONGEST_SIDE)
     return small.round().to(torch.uint8) if images.dtype == torch.uint8 else small
-
-
-def save_maps(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write the arrays of ``compute_maps`` as npz. Equal arrays give equal bytes."""
-    with replacing(path) as partial, partial.open("wb") as file:  # given a path, np.savez_compressed would append .npz
-        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -36,9 +36,8 @@ def draw_overlays(model: TrainedModel, found: Predictions, folder: Path) -> None
         paths = found.paths[start : start + BATCH_SIZE]
         pixels = np.stack([model.pixels(path) for path in paths])
         target = found.probabilities[start : start + BATCH_SIZE].argmax(axis=1)
-        for number, path, image, heat in zip(
-            range(start + 1, len(found) + 1), paths, pixels, compute_heat(model, pixels, target), strict=False
-        ):
+        pictures = zip(paths, pixels, compute_heat(model, pixels, target), strict=True)
+        for number, (path, image, heat) in enumerate(pictures, start + 1):
             name = one_line(path.stem)[:NAME_LENGTH]
             with replacing(folder / f"{number:0{digits}d}-{name}.png") as partial:
                 Image.fromarray(overlay(image, heat)).save(partial, format="PNG")

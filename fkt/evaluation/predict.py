@@ -1,9 +1,7 @@
 """Features and predictions of a stored network for a whole split. Computes no score and trains nothing."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fkt.core.errors import Diverged
-from fkt.core.files import replacing
 from fkt.data.normalize import normalize
 from fkt.data.store import Split
 from fkt.models.backbones import ResNet
@@ -65,9 +62,3 @@ def predict(model: Classifier, found: Tensor) -> NDArray[np.float32]:
     with torch.no_grad():
         logits: Tensor = model.head(_at_least(16, found).to(model.head.weight.device)).cpu()
     return logits[: len(found)].double().softmax(dim=1).float().numpy()
-
-
-def write_predictions(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays about the test images as npz. Equal arrays give equal bytes."""
-    with replacing(path) as partial, partial.open("wb") as file:  # given a path, np.savez would append .npz
-        np.savez(file, allow_pickle=False, **arrays)

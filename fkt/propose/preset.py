@@ -55,12 +55,9 @@ def seen(plan: Plan) -> Iterator[str]:
     copies = len(images.copies) - len(np.unique(images.copies))
     same = f"; {plural(copies, 'copy', 'copies')} of other images, kept in one split with them" if copies else ""
     yield f"{_span(widths)} pixels wide, {_span(heights)} high; color in {int(images.color.sum()):,}{decoded}{same}"
-    parts = [
-        f"{plan.number(part):,} {name}"
-        for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
-    ]
+    train, val, test = (f"{plan.number(part):,}" for part in SPLITS)
     groups = f", in {len(np.unique(plan.groups)):,} groups that are not divided" if plan.prepare.groups else ""
-    yield f"{parts[0]}, {parts[1]} and {parts[2]} images{groups}"
+    yield f"{train} training, {val} validation and {test} test images{groups}"
 
 
 def doubts(plan: Plan) -> Iterator[str]:
@@ -71,9 +68,9 @@ def doubts(plan: Plan) -> Iterator[str]:
     if mixed := images.conflicting:
         pairs = _few([" = ".join(group) for group in mixed])
         yield f"{plural(len(mixed), 'picture')} in several classes, left out: {pairs}"
-    labels, size = raw.labels[images.rows], len(counts)
+    labels = raw.labels[images.rows]
     splits: dict[str, list[int]] = {
-        part: np.bincount(labels[plan.final == part], minlength=size).tolist() for part in SPLITS
+        part: np.bincount(labels[plan.final == part], minlength=len(counts)).tolist() for part in SPLITS
     }
     for title, (text, names) in findings(Meta("", raw.classes, 0, 3, splits, [], [], notes=raw.notes)).items():
         yield f"{title}: {text}{'; ' * bool(names)}{_few(names)}"

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fkt.core.errors import ParamsError
+from fkt.core.errors import CorruptData, ParamsError
+from fkt.core.files import one_line
 from fkt.params import Prepare
-from fkt.raw.folders import following_links, read_folder, read_imagenet100, read_intel
+from fkt.raw.folders import read_folder
 from fkt.raw.fundus import decode_fundus, read_aptos
 from fkt.raw.idx import read_idx
+from fkt.raw.kaggle import read_imagenet100, read_intel
 from fkt.raw.source import Pixels, Raw, decode_file, from_arrays
 from fkt.raw.table import read_table, with_class_names
 from fkt.raw.torchvision_sets import DIGITS, read_torchvision
@@ -21,10 +23,12 @@ RAW = Path("data") / "raw"
 """The folder of raw data unless prepare.source is set."""
 
 
-def read_digits(source: Path, download: bool) -> Raw:
+def read_digits(source: Path, params: Prepare) -> Raw:
     """Read scikit-learn's digits: 1,797 images of 8 x 8, values 0 to 16 scaled to 0 to 255, no test set."""
     from sklearn.datasets import load_digits
 
+    if params.source is not None:
+        raise ParamsError(f"prepare.source: {params.source}: digits is part of a library; leave prepare.source empty")
     digits = load_digits()
     images = np.floor(digits.images * (255.0 / 16.0) + 0.5).astype(np.uint8)
     raw = from_arrays(DIGITS, {"train": (images, digits.target)})
@@ -35,14 +39,12 @@ def read_digits(source: Path, download: bool) -> Raw:
 class Dataset:
     """One raw dataset."""
 
-    read: Callable[[Path, bool], Raw]
-    """(folder, download) -> Raw."""
+    read: Callable[[Path, Prepare], Raw]
+    """(folder, settings) -> the list of its images."""
     is_tree: bool = False
     """Whether each image is a file that is used whole."""
     decode: Callable[[Path, int], Pixels] = decode_file
     """(file, channels) -> pixels, for the images that a trained model classifies."""
-    embedded: bool = False
-    """Whether a library contains the images. Such a dataset has no folder of raw data."""
     known: tuple[int, int, int] | None = None
     """Number of classes, training images and test images, if every copy of the dataset has the same."""
 
@@ -53,7 +55,7 @@ class Dataset:
 
 
 DATASETS = {
-    "digits": Dataset(read_digits, embedded=True, known=(10, 1797, 0)),
+    "digits": Dataset(read_digits, known=(10, 1797, 0)),
     "cifar10": Dataset(partial(read_torchvision, "cifar10"), known=(10, 50_000, 10_000)),
     "cifar100": Dataset(partial(read_torchvision, "cifar100"), known=(100, 50_000, 10_000)),
     "mnist": Dataset(partial(read_idx, "mnist"), known=(10, 60_000, 10_000)),
@@ -70,13 +72,22 @@ DATASETS = {
 
 
 def read_source(dataset: str, params: Prepare) -> Raw:
-    """List the images of a dataset as the settings say. Raise ParamsError if val_as_test does not fit; see read_raw."""
-    with following_links(params.follow_links):
-        raw = read_raw(dataset, params.source, params.download, params.table, params.groups)
-    if raw.paths is not None:
-        paths = raw.paths
-        raw = replace(
-            raw, load=lambda index, channels: decode_file(paths[index], channels, max_pixels=params.max_pixels)
+    """List the images of a dataset as the settings say.
+
+    Raises DatasetNotFound if the data are missing, CorruptData if they contradict each other, ParamsError for settings
+    that do not fit them.
+    """
+    folder = source_folder(dataset, params.source)
+    if params.table is None:
+        raw = DATASETS[dataset].read(folder, params)
+    else:
+        raw = read_table(folder, table_file(folder, params.table), params)
+    if DATASETS[dataset].is_tree:
+        raw = with_class_names(raw, folder)
+    if odd := [one_line(name) for name in raw.classes if one_line(name) != name]:
+        raise CorruptData(
+            f"names of classes in {folder} with control characters or bytes that are not UTF-8: {', '.join(odd)}; "
+            "rename them"
         )
     if not params.val_as_test:
         return raw
@@ -86,27 +97,6 @@ def read_source(dataset: str, params: Prepare) -> Raw:
     origins = {"test" if part == "val" else part: origin for part, origin in raw.origins.items()}
     origins["test"] += " (prepare.val_as_test: true)"
     return replace(raw, parts=np.where(raw.parts == "val", "test", raw.parts), origins=origins)
-
-
-def read_raw(
-    dataset: str, source: str | None, download: bool, table: str | None = None, groups: str | None = None
-) -> Raw:
-    """List the images of a dataset in ``source`` (None: data/raw/<dataset>).
-
-    table: the CSV file that lists them, relative to the source or to the project. groups: the rule, because with
-    parent_folder all classes may have the same subfolders. Raises DatasetNotFound if the data are missing, CorruptData
-    if they contradict each other.
-    """
-    if DATASETS[dataset].embedded and source is not None:
-        raise ParamsError(f"prepare.source: {source}: {dataset} is part of a library; leave prepare.source empty")
-    folder = source_folder(dataset, source)
-    if table is not None:
-        raw = read_table(folder, table_file(folder, table))
-    elif dataset == "folder" and groups == "parent_folder":
-        raw = read_folder(folder, download, grouped=True)
-    else:
-        raw = DATASETS[dataset].read(folder, download)
-    return with_class_names(raw, folder) if DATASETS[dataset].is_tree else raw
 
 
 def source_folder(dataset: str, source: str | None) -> Path:

@@ -1,15 +1,15 @@
 """APTOS 2019: fundus photographs of all sizes, their grades from a table, their black borders cropped."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fkt.core.errors import CorruptData, DatasetNotFound
-from fkt.data.meta import SplitName
-from fkt.raw.folders import from_files, ignored_note
+from fkt.params import Prepare
 from fkt.raw.source import Pixels, Raw, as_channels, decode_file
+from fkt.raw.table import read_rows
+from fkt.raw.trees import Listed, from_files, ignored_note
 
 GRADES = ["No DR", "Mild", "Moderate", "Severe", "Proliferative DR"]
 LAYOUT = "<source>/train.csv (columns id_code, diagnosis) and <source>/train_images/<id_code>.png"
@@ -25,7 +25,7 @@ _BORDER = 0.05
 """A border is at least this share of the height or of the width. Less may be the dim edge of the retina."""
 
 
-def read_aptos(source: Path, download: bool) -> Raw:
+def read_aptos(source: Path, params: Prepare) -> Raw:
     """Read the 3,662 graded photographs of APTOS 2019. The grades of the test images are not public.
 
     The black border around the disc is cropped (see crop_black_border). Its width differs between cameras, and cameras
@@ -34,18 +34,16 @@ def read_aptos(source: Path, download: bool) -> Raw:
     table = source / "train.csv"
     if not table.is_file() or not (source / "train_images").is_dir():
         raise DatasetNotFound(f"APTOS 2019 is not in {source}. Expected: {LAYOUT}. {_WHERE}")
-    files: list[tuple[SplitName, int, Path]] = [
-        ("train", grade, source / "train_images" / f"{name}.png") for name, grade in sorted(_grades(table).items())
+    folder = source / "train_images"
+    files: list[Listed] = [
+        ("train", grade, folder, folder / f"{name}.png") for name, grade in sorted(_grades(table).items())
     ]
-    listed = {path for _, _, path in files}
-    if not any(path.is_file() for path in listed):
-        raise DatasetNotFound(f"none of the {len(files)} images in {table} exists. Expected: {LAYOUT}. {_WHERE}")
-    others = sorted(path for path in (source / "train_images").rglob("*") if path.is_file() and path not in listed)
-
+    listed = {path for *_, path in files}
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed)
     origins = {"train": f"from {table.name}; the grades of the competition's test images are not public"}
     notes = ignored_note(source, others, f"not listed in {table.name}")
     notes["border"] = "the black border around the eye"
-    return replace(from_files(source, GRADES, files, origins, notes), crop=crop_black_border)
+    return replace(from_files(source, GRADES, files, origins, notes, params.max_pixels), crop=crop_black_border)
 
 
 def decode_fundus(path: Path, channels: int) -> Pixels:
@@ -86,18 +84,12 @@ def _widened(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
 def _grades(table: Path) -> dict[str, int]:
     """Read id -> grade, and check every line."""
     grades: dict[str, int] = {}
-    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"id_code", "diagnosis"} <= set(reader.fieldnames or ()):
-            raise CorruptData(f"{table} has the columns {reader.fieldnames}; expected id_code and diagnosis")
-        for row in reader:
-            name, text = (row["id_code"] or "").strip(), (row["diagnosis"] or "").strip()
-            if not name or text not in ("0", "1", "2", "3", "4"):
-                raise CorruptData(
-                    f"{table}, line {reader.line_num}: id_code '{name}', diagnosis '{text}'; expected a grade 0 to 4"
-                )
-            if grades.setdefault(name, int(text)) != int(text):
-                raise CorruptData(f"{table}, line {reader.line_num}: id_code '{name}' has two grades; keep one")
+    for line, row in read_rows(table, ("id_code", "diagnosis")):
+        name, text = row["id_code"], row["diagnosis"]
+        if not name or text not in ("0", "1", "2", "3", "4"):
+            raise CorruptData(f"{table}, line {line}: id_code '{name}', diagnosis '{text}'; expected a grade 0 to 4")
+        if grades.setdefault(name, int(text)) != int(text):
+            raise CorruptData(f"{table}, line {line}: id_code '{name}' has two grades; keep one")
     if not grades:
         raise CorruptData(f"{table} lists no images; download it again. {_WHERE}")
     return grades

@@ -7,41 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from fkt.core.errors import CorruptData, DatasetNotFound
+from fkt.core.errors import CorruptData
+from fkt.params import Prepare
 from fkt.raw.source import Pixels, Raw, from_arrays
-from fkt.raw.torchvision_sets import DIGITS
+from fkt.raw.torchvision_sets import DIGITS, check_files, downloading
 
 
-def read_idx(name: str, source: Path, download: bool) -> Raw:
+def read_idx(name: str, source: Path, params: Prepare) -> Raw:
     """Read mnist, fashion_mnist or kmnist from the source, or from raw, KIND or KIND/raw (as torchvision) inside it.
 
     Raises DatasetNotFound for missing files, CorruptData for compressed files with another md5 sum than torchvision's,
     and for files that cannot be read. torchvision knows no sums of files that are not compressed.
     """
     from torchvision import datasets
-    from torchvision.datasets.utils import check_integrity
 
     kind: Any = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST}[name]
     sums: dict[str, str] = dict(kind.resources)
     found = _found(source, kind.__name__, sums)
-    if download and None in found.values():
-        try:
+    if params.download and None in found.values():
+        with downloading(name, source, sums):
             kind(str(source), download=True)
-        except (RuntimeError, OSError) as error:
-            raise DatasetNotFound(
-                f"{name} could not be downloaded to {source} ({error}); try again, or put its files there: "
-                f"{', '.join(sums)}"
-            ) from error
         found = _found(source, kind.__name__, sums)
-    if missing := [file for file, path in found.items() if path is None]:
-        raise DatasetNotFound(
-            f"{len(missing)} of {len(found)} files of {name} not found in {source} (or raw, {kind.__name__} or "
-            f"{kind.__name__}/raw inside it); missing: {', '.join(missing)}. Put these files there, compressed or not, "
-            "or set prepare.download: true to download them, or set prepare.source to their folder"
-        )
+    check_files(name, source, found, sums)
     paths = [path for path in found.values() if path is not None]
-    if wrong := [str(path) for path in paths if path.name in sums and not check_integrity(path, sums[path.name])]:
-        raise CorruptData(f"the md5 sum of {', '.join(wrong)} is not torchvision's; download these files again")
     images, labels, test_images, test_labels = map(_read, paths)
     for path, pixels, classes in ((paths[0], images, labels), (paths[2], test_images, test_labels)):
         if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:

@@ -13,8 +13,8 @@ from fkt.core.files import write_json
 from fkt.core.runs import listing_path, transfer_listing_path
 from fkt.params import Params
 from fkt.raw.datasets import DATASETS, source_folder, table_file
-from fkt.raw.folders import files_below, following_links
 from fkt.raw.masks import masks_folder
+from fkt.raw.trees import files_below
 
 
 def update(params: Params, dataset: str) -> str:
@@ -68,9 +68,7 @@ def _listed(roots: Sequence[Path], follow_links: bool) -> dict[str, Any]:
     files, size, digest = 0, 0, hashlib.sha256()
     for root in roots:
         start = len(os.fspath(root))
-        with following_links(follow_links):
-            paths = [root] if root.is_file() else files_below(root)
-        for path in paths:
+        for path in [root] if root.is_file() else files_below(root, follow_links)[0]:
             with suppress(OSError):  # a link to nothing, or a file that was removed meanwhile
                 if not path.name.startswith("."):  # file managers leave such files
                     found, name = path.stat(), os.fsencode(path)[start:]

@@ -1,6 +1,7 @@
 """The notes of a preparation: what meta.json records about a source, what is printed about it, and the data card."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -230,12 +231,10 @@ def findings(meta: Meta) -> dict[str, tuple[str, list[str]]]:
     if masks := notes.get("masks"):
         empty = f", {masks['empty']:,} of them empty: these crops are not drawn again" if masks["empty"] else ""
         found["masks"] = f"{masks['kind']}, of {plural(masks['images'], 'training image')}{empty}", []
-    large, small = (pick(range(meta.num_classes), key=meta.counts["train"].__getitem__) for pick in (max, min))
-    most, least = meta.counts["train"][large], meta.counts["train"][small]
+    train = list(zip(meta.counts["train"], map(one_line, meta.classes), strict=True))
+    (most, large), (least, small) = (pick(train, key=itemgetter(0)) for pick in (max, min))
     if most >= UNEQUAL * least > 0:
-        sizes = (
-            f"{most:,} training images of {one_line(meta.classes[large])}, {least:,} of {one_line(meta.classes[small])}"
-        )
+        sizes = f"{most:,} training images of {large}, {least:,} of {small}"
         remedy = "small classes hardly change the accuracy (report.metric: balanced_accuracy counts all classes alike)"
         found["unequal classes"] = f"{sizes}; {remedy}", []
     counts = [(name, part, meta.counts[part][label]) for part in SPLITS for label, name in enumerate(meta.classes)]

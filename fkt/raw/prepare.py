@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fkt.raw.groups import group_keys, group_notes, united
 from fkt.raw.masks import fill_masks
 from fkt.raw.notes import duplicate_notes, pixel_notes, split_notes, unreadable_note
 from fkt.raw.pixels import chunks, decode_into, mean_and_std, surveyed
-from fkt.raw.source import Pixels, Raw, has_color, shrunk
+from fkt.raw.source import Raw, has_color, shrunk
 from fkt.raw.splits import DROPPED, Ints, conflicts, copies_elsewhere, duplicate_groups, limited, partition
 
 Mapped = np.memmap[Any, np.dtype[np.uint8]]
@@ -78,24 +78,17 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
         left_out = np.sort(np.concatenate(mixed))
         notes["conflicts_dropped"] = [names[row] for row in good[left_out].tolist()]
         good, same = np.delete(good, left_out), np.delete(same, left_out)
-    labels, parts = raw.labels[positions[good]], raw.parts[positions[good]]
-    names = [names[row] for row in good.tolist()]
-    own = None if keys is None else [keys[position] for position in positions[good].tolist()]
-    groups = same if own is None else united(own, same)
-    final, copies = partition(labels, groups, parts, params, raw.classes), copies_elsewhere(same, parts)
-    notes |= duplicate_notes(names, labels, same, copies, raw.classes)
-    notes |= split_notes(parts, final, raw, params)
-    if own is not None:
-        related = [names[row] for row in np.flatnonzero((final == DROPPED) & ~copies).tolist()]
-        notes |= group_notes(str(params.groups), own, groups, labels, final, related)
-    np.save(folder / "groups.npy", groups[final != DROPPED])
+    final, groups, found = _split(raw, positions[good], same, keys, params)
+    notes |= found
 
     stay = final != DROPPED
-    kept = positions[good[stay]]
+    kept, final = positions[good[stay]], final[stay]
+    labels = raw.labels[kept]
     notes |= pixel_notes(sizes[kept], color[kept], bordered[kept], params)
     images = _compacted(folder, images, good[stay])
-    train = np.flatnonzero(final[stay] == "train")
-    shown = train[examples(labels[stay][train])]
+    index = {part: np.flatnonzero(final == part) for part in SPLITS}
+    train = index["train"]
+    shown = train[examples(labels[train])]
     _save_originals(folder, raw, dict(zip(shown.tolist(), kept[shown].tolist(), strict=True)), params)
     if params.masks != "none":
         masks = _new_array(folder / "masks.npy", (len(train), params.image_size, params.image_size))
@@ -103,8 +96,43 @@ def _fill(folder: Path, dataset: str, raw: Raw, params: Prepare) -> Meta:
         notes |= fill_masks(masks, images, train, sizes[kept[train]], params.fit, files)
         masks.flush()
     images.flush()
+    for name, array in (("labels", labels), ("groups", groups[stay]), *index.items()):
+        np.save(folder / f"{name}.npy", array)
     write_json(folder / "names.json", [raw.names[position] for position in kept.tolist()])
-    return _write(folder, dataset, images, labels[stay], final[stay], raw.classes, params.fit, notes)
+    mean, std = mean_and_std(images, train)
+    meta = Meta(
+        dataset=dataset,
+        classes=raw.classes,
+        image_size=params.image_size,
+        channels=params.channels,
+        counts={part: np.bincount(labels[rows], minlength=len(raw.classes)).tolist() for part, rows in index.items()},
+        mean=mean,
+        std=std,
+        fit=params.fit,
+        checksums={path.name: file_digest(path) for path in sorted(folder.iterdir())},
+        notes=notes,
+    )
+    write_meta(folder, meta)
+    return meta
+
+
+def _split(
+    raw: Raw, positions: Ints, same: Ints, keys: Sequence[str | None] | None, params: Prepare
+) -> tuple[NDArray[np.str_], Ints, dict[str, Any]]:
+    """Return the split and the group of the images at positions (N,), and the notes on both.
+
+    same: (N,) equal for identical images. keys: of all images, see group_keys; None: no groups but identical images.
+    """
+    labels, parts = raw.labels[positions], raw.parts[positions]
+    names = [raw.names[position] for position in positions.tolist()]
+    own = None if keys is None else [keys[position] for position in positions.tolist()]
+    groups = same if own is None else united(own, same)
+    final, copies = partition(labels, groups, parts, params, raw.classes), copies_elsewhere(same, parts)
+    notes = duplicate_notes(names, labels, same, copies, raw.classes) | split_notes(parts, final, raw, params)
+    if own is not None:
+        related = [names[row] for row in np.flatnonzero((final == DROPPED) & ~copies).tolist()]
+        notes |= group_notes(str(params.groups), own, groups, labels, final, related)
+    return final, groups, notes
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> Mapped:
@@ -140,34 +168,3 @@ def _save_originals(folder: Path, raw: Raw, positions: Mapping[int, int], params
             changed[str(row)] = shrunk(original, LONGEST_SIDE)
     if changed:
         np.savez(folder / FILE, allow_pickle=False, **changed)
-
-
-def _write(
-    folder: Path,
-    dataset: str,
-    images: Pixels,
-    labels: Ints,
-    final: NDArray[np.str_],
-    classes: list[str],
-    fit: str,
-    notes: dict[str, Any],
-) -> Meta:
-    """Write the labels, the index arrays and meta.json."""
-    arrays = {"labels": labels.astype(np.int64)} | {part: np.flatnonzero(final == part) for part in SPLITS}
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
-    mean, std = mean_and_std(images, arrays["train"])
-    meta = Meta(
-        dataset=dataset,
-        classes=classes,
-        image_size=images.shape[1],
-        channels=images.shape[3],
-        counts={part: np.bincount(labels[arrays[part]], minlength=len(classes)).tolist() for part in SPLITS},
-        mean=mean,
-        std=std,
-        fit=fit,
-        checksums={path.name: file_digest(path) for path in sorted(folder.iterdir())},
-        notes=notes,
-    )
-    write_meta(folder, meta)
-    return meta

@@ -54,8 +54,6 @@ class Raw:
     """Where the images of each part come from: ``from the folder train``."""
     load: Callable[[int, int], Pixels]
     """(position, channels) -> (H, W, channels) uint8; raises Unreadable. Several threads call it."""
-    paths: Sequence[Path] | None = None
-    """(N,) the image files, which ``load`` decodes. None: the images are not files."""
     below: Sequence[str] | None = None
     """(N,) paths of the images below their class folders, or below the source. None: the images are not files."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)

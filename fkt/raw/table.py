@@ -11,16 +11,17 @@ from pathlib import Path
 from fkt.core.errors import CorruptData, DatasetNotFound, did_you_mean
 from fkt.core.files import one_line
 from fkt.data.meta import SplitName
-from fkt.raw.folders import CLASS_NAMES, PART_NAMES, files_below, from_files, ignored_note, is_image, links_are_followed
+from fkt.params import Prepare
 from fkt.raw.notes import shortened
 from fkt.raw.source import Raw
+from fkt.raw.trees import CLASS_NAMES, PART_NAMES, Listed, files_below, from_files, ignored_note, is_image, text_of
 
 Row = tuple[int, dict[str, str]]
 """Line number, from 1, and the cells by column."""
 _PARTS: dict[str, SplitName] = {name: part for part, names in PART_NAMES.items() for name in names}
 
 
-def read_table(source: Path, table: Path) -> Raw:
+def read_table(source: Path, table: Path, params: Prepare) -> Raw:
     """Read the images that a table lists: the columns path (relative to the source), label and, optionally, split.
 
     A path may lack its suffix, or its folder, if exactly one image has that name. Classes are sorted by name, or by
@@ -29,48 +30,46 @@ def read_table(source: Path, table: Path) -> Raw:
     """
     if not source.is_dir():
         raise DatasetNotFound(f"{source} is not a folder; put the images there, or set prepare.source to their folder")
-    rows = _rows(table, ("path", "label"))
+    rows = read_rows(table, ("path", "label"))
     if not rows:
         raise CorruptData(f"{table} lists no images; add a line for each")
     ours = {path.name: path.resolve() for path in (table, source / CLASS_NAMES)}
-    special: list[Path] = []
-    below = files_below(source, special)
+    below, special = files_below(source, params.follow_links)
     others = [path for path in below if path.name not in ours or path.resolve() != ours[path.name]]
     names: dict[str, list[Path]] = defaultdict(list)
     for path in filter(is_image, others):
         for name in {path.name, path.stem, path.relative_to(source).with_suffix("").as_posix()}:
             names[name].append(path)
-    listed: dict[Path, Row] = {}
+    listed: dict[Path, tuple[int, SplitName, dict[str, str]]] = {}
     problems = []
     for line, row in rows:
-        found = _file(source, row["path"], names)
+        found = _file(source, row["path"], names, params.follow_links)
+        split = _PARTS.get(row.get("split", "train").lower())
         if isinstance(found, str):
             problem = found
-        elif (split := row.get("split", "train").lower()) not in _PARTS:
+        elif split is None:
             problem = f"unknown split '{row['split']}'; write train, val or test"
         elif not row["label"]:
             problem = "the label is empty"
-        elif one_line(row["label"]) != row["label"]:
-            problem = f"the label '{row['label']}' has control characters"
         else:
-            before, first = listed.setdefault(found, (line, row | {"split": _PARTS[split]}))
-            different = [key for key in ("label", "split") if (row | {"split": _PARTS[split]})[key] != first[key]]
-            problem = "; ".join(f"its {key} is '{row[key]}', but '{first[key]}' in line {before}" for key in different)
+            earlier, part, first = listed.setdefault(found, (line, split, row))
+            pairs = (("label", row["label"], first["label"]), ("split", split, part))
+            problem = "; ".join(f"its {key} is '{a}', but '{b}' in line {earlier}" for key, a, b in pairs if a != b)
         if problem:
             problems.append(f"line {line}: {row['path'] or 'no path'}: {problem}")
     if problems:
         title = f"{table}: {len(problems)} of {len(rows)} lines cannot be used"
         raise CorruptData("\n       ".join([title, *shortened(problems), "correct these lines"]))
     images = sorted(listed, key=lambda path: path.as_posix())  # the order of the lines does not matter
-    cells = [listed[path][1] for path in images]
+    cells = [listed[path][2] for path in images]
     classes = _sorted({row["label"] for row in cells})
     if len(classes) < 2:
         raise CorruptData(f"{table} has one label, '{classes[0]}'; at least two classes are needed")
-    files = [(_PARTS[row["split"]], classes.index(row["label"]), path) for row, path in zip(cells, images, strict=True)]
+    files: list[Listed] = [(listed[path][1], classes.index(listed[path][2]["label"]), source, path) for path in images]
     origin = f"from the column split of {table.name}" if "split" in rows[0][1] else f"from {table.name}"
     notes = ignored_note(source, sorted({*others, *special} - set(images)), f"not listed in {table.name}")
-    raw = from_files(source, classes, files, {part: origin for part, _, _ in files}, notes)
-    return replace(raw, below=raw.names, columns={name: [row[name] for row in cells] for name in rows[0][1]})
+    raw = from_files(source, classes, files, {part: origin for part, *_ in files}, notes, params.max_pixels)
+    return replace(raw, columns={name: [row[name] for row in cells] for name in rows[0][1]})
 
 
 def with_class_names(raw: Raw, source: Path) -> Raw:
@@ -82,14 +81,14 @@ def with_class_names(raw: Raw, source: Path) -> Raw:
     if not table.is_file():
         return raw
     names: dict[str, str] = {}
-    for line, row in _rows(table, ("class", "name")):
+    for line, row in read_rows(table, ("class", "name")):
         where, label, name = f"{table}, line {line}", row["class"], row["name"]
         if label not in raw.classes:
-            raise CorruptData(f"{where}: there is no class '{one_line(label)}'{did_you_mean(label, raw.classes)}")
+            raise CorruptData(f"{where}: there is no class '{label}'{did_you_mean(label, raw.classes)}")
         if label in names:
             raise CorruptData(f"{where}: the class '{label}' is listed twice; keep one line")
-        if not name or one_line(name) != name:
-            raise CorruptData(f"{where}: the name of class '{label}' is empty or has control characters; write a name")
+        if not name:
+            raise CorruptData(f"{where}: the name of class '{label}' is empty; write one")
         names[label] = name
     shown = [names.get(label, label) for label in raw.classes]
     if twice := sorted({name for name in shown if shown.count(name) > 1}):
@@ -97,48 +96,46 @@ def with_class_names(raw: Raw, source: Path) -> Raw:
     return replace(raw, classes=shown)
 
 
-def _rows(table: Path, required: Collection[str]) -> list[Row]:
-    """Read a table in UTF-8 with commas, semicolons or tabs between cells; spaces around cells are removed."""
-    try:
-        text = table.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DatasetNotFound(f"{table} cannot be read ({error.strerror}); correct its path") from error
-    except UnicodeDecodeError as error:
-        raise CorruptData(f"{table} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+def read_rows(table: Path, required: Collection[str]) -> list[Row]:
+    """Read a table in UTF-8 with commas, semicolons or tabs between cells; spaces around cells are removed.
+
+    Raises DatasetNotFound for a missing table, CorruptData for one that cannot be read or lacks a required column.
+    """
+    text = text_of(table)
     for delimiter in ",;\t":
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-        rows: list[Row] = []
         try:
             header = [cell.strip() for cell in next(reader, [])]
-            if not set(required) <= set(header):
-                continue
-            if twice := sorted({name for name in header if name and header.count(name) > 1}):
-                raise CorruptData(f"{table} has two columns named '{twice[0]}'; rename one")
-            for cells in reader:
-                if len(cells) != len(header) and any(cells):
-                    raise CorruptData(
-                        f"{table}, line {reader.line_num}: {len(cells)} cells, but {len(header)} columns; put a cell "
-                        "that contains the separator in quotes"
-                    )
-                if any(cells):
-                    row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-                    rows.append((reader.line_num, row))
+            if set(required) <= set(header):
+                lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+                break
         except csv.Error as error:
             raise CorruptData(f"{table}, line {reader.line_num}: {error}; correct the line") from error
-        return rows
-    first = one_line(text.split("\n", 1)[0].strip()[:100])
-    raise CorruptData(f"{table}: the first line must name the columns {' and '.join(required)}, but it is '{first}'")
+    else:
+        first = one_line(text.split("\n", 1)[0].strip()[:100])
+        raise CorruptData(f"{table}: the first line must contain {' and '.join(required)}, but it is '{first}'")
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        raise CorruptData(f"{table} has two columns named '{twice[0]}'; rename one")
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise CorruptData(
+                f"{table}, line {line}: {len(cells)} cells, but {len(header)} columns; put a cell that contains the "
+                "separator in quotes"
+            )
+    return [(line, dict(zip(header, cells, strict=True))) for line, cells in lines]
 
 
-def _file(source: Path, text: str, names: dict[str, list[Path]]) -> Path | str:
+def _file(source: Path, text: str, names: dict[str, list[Path]], follow: bool) -> Path | str:
     """Return the image of a cell, or what is wrong with it."""
     path = Path(os.path.normpath(source / text))
     if not path.is_relative_to(os.path.normpath(source)):
         return f"the path is outside of {source}"
     path = source / path.relative_to(os.path.normpath(source))
     if path.is_file():
-        inside = path.resolve().is_relative_to(source.resolve()) or links_are_followed()
-        return path if inside else "is a link out of the source; set prepare.follow_links: true to follow links"
+        inside = path.resolve().is_relative_to(source.resolve())
+        return (
+            path if inside or follow else "is a link out of the source; set prepare.follow_links: true to follow links"
+        )
     known = names.get(text, [])
     if len(known) == 1:
         return known[0]

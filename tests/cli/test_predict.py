@@ -62,7 +62,7 @@ def test_files_are_named_by_folder_pattern_and_table(photos: list[Path]) -> None
         with pytest.raises(CorruptData, match=f"^{re.escape(nothing)}: no image files and no model there; give images"):
             image_files([nothing])
     Path("list.csv").write_text("file,label\nx,y\n")
-    with pytest.raises(CorruptData, match="list.csv has the columns file, label; name the one with the files 'path'"):
+    with pytest.raises(CorruptData, match="list.csv: the first line must contain path, but it is 'file,label'"):
         image_files(["list.csv"])
 
 

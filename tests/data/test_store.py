@@ -9,7 +9,7 @@ import torch
 from fkt.core import seals
 from fkt.core.errors import CorruptData
 from fkt.data import store
-from fkt.data.meta import SPLITS, load_meta, write_meta
+from fkt.data.meta import SPLITS
 from fkt.data.store import load_split
 from tests.fakes import write_prepared
 
@@ -38,23 +38,8 @@ def test_a_split_contains_its_own_images_labels_and_ids(prepared, monkeypatch, r
     assert sorted(seen) == list(range(len(images)))
 
 
-def test_meta_does_not_change_when_it_is_written_and_read(prepared):
-    meta = load_meta(prepared)
-    write_meta(prepared, meta)
-    assert load_meta(prepared) == meta
-    assert meta.num_classes == 3
-
-
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text[: len(text) // 2],
-        lambda text: "",
-        lambda text: "[]",
-        lambda text: text.replace('"std"', '"deviation"'),
-        lambda text: text.replace('"c0"', '"c9"'),
-    ],
-    ids=["cut", "empty", "no object", "renamed field", "renamed class"],
+    "change", [lambda text: text[:99], lambda text: "[]", lambda text: text.replace('"std"', '"deviation"')]
 )
 def test_a_broken_meta_file_is_refused_with_the_command_that_repairs_it(prepared, change):
     text = (prepared / "meta.json").read_text()

@@ -30,6 +30,8 @@ def upsampled(evidence: Tensor) -> Tensor:
 )
 def test_class_maps_agree_with_torchcam(classifier: Classifier, images: Tensor, name: str, layer: str) -> None:
     found = CLASS_MAPS[name](classifier, images, TARGET, classifier.backbone.get_submodule(layer))
+    assert not any(module._forward_hooks or module._backward_hooks for module in classifier.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.parameters())
     arguments = {"fc_layer": "head"} if name == "cam" else {}
     with TORCHCAM[name](classifier, f"backbone.{layer}", input_shape=(3, 32, 32), **arguments) as extractor:
         logits = classifier(images)
@@ -52,73 +54,10 @@ def test_gradcam_at_the_last_layer_is_cam_whose_mean_is_the_logit(classifier: Cl
 
 
 @pytest.mark.parametrize("name", list(CLASS_MAPS))
-def test_class_maps_need_no_trainable_parameter_and_no_gradient_mode(
-    classifier: Classifier, images: Tensor, name: str
-) -> None:
-    layer = classifier.backbone.layer4
-    expected = CLASS_MAPS[name](classifier, images, TARGET, layer)
-    classifier.requires_grad_(False)
-    with torch.no_grad():
-        torch.testing.assert_close(CLASS_MAPS[name](classifier, images, TARGET, layer), expected)
-
-
-@pytest.mark.parametrize("name", [*CLASS_MAPS, "eigencam"])
-def test_maps_leave_the_model_unchanged(classifier: Classifier, images: Tensor, name: str) -> None:
-    state = {key: value.clone() for key, value in classifier.state_dict().items()}
-    if name == "eigencam":
-        eigencam(classifier.backbone, images, classifier.backbone.layer3)
-    else:
-        CLASS_MAPS[name](classifier, images, TARGET, classifier.backbone.layer4)
-    assert all(not module._forward_hooks and not module._backward_hooks for module in classifier.modules())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.parameters())
-    for key, value in classifier.state_dict().items():
-        assert torch.equal(value, state[key]), key
-
-
-@pytest.mark.parametrize("name", list(CLASS_MAPS))
 def test_a_map_without_positive_evidence_is_zero(classifier: Classifier, images: Tensor, name: str) -> None:
     classifier.head.weight.data.abs_().neg_()
     drawn = CLASS_MAPS[name](classifier, images, TARGET, classifier.backbone.layer4)
     assert torch.equal(drawn, torch.zeros(4, 32, 32))
-
-
-class _Brightness(nn.Module):
-    """A backbone whose features are the brightness (channel 0) and the darkness (channel 1) of the image."""
-
-    feature_size = 2
-
-    def __init__(self, darkness: float = 1.0) -> None:
-        super().__init__()
-        self.layer1 = nn.Conv2d(1, 2, 1)
-        self.layer1.weight.data = torch.tensor([1.0, -darkness]).view(2, 1, 1, 1)
-        self.layer1.bias.data = torch.tensor([0.0, darkness])
-        self.layer2, self.layer3, self.layer4 = nn.AvgPool2d(2), nn.Identity(), nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(images))))
-        return features.mean(dim=(2, 3))
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [
-        ("cam", "layer4"),
-        *((name, layer) for name in ("gradcam", "layercam", "eigencam") for layer in ("layer1", "layer4")),
-    ],
-)
-def test_maps_find_a_bright_square(name: str, layer: str) -> None:
-    backbone = _Brightness(darkness=0.0 if name == "eigencam" else 1.0).eval()
-    images = torch.zeros(1, 1, 32, 32)
-    images[0, 0, 4:12, 16:28] = 1.0
-    if name == "eigencam":
-        drawn = eigencam(backbone, images, backbone.get_submodule(layer))  # type: ignore[arg-type]
-    else:
-        classifier = Classifier(backbone, 2).eval()  # type: ignore[arg-type]
-        classifier.head.weight.data = torch.eye(2)  # class 0 is "bright"
-        drawn = CLASS_MAPS[name](classifier, images, torch.tensor([0]), backbone.get_submodule(layer))
-    inside = images[0, 0] == 1
-    assert drawn[0][inside].min() > 0.5 > drawn[0][~inside].max()
-    assert drawn[0, 8, 20] == 1.0 and drawn[0, 30, 3] == 0.0
 
 
 def test_eigencam_is_the_first_right_singular_vector(classifier: Classifier, images: Tensor) -> None:

@@ -1,6 +1,5 @@
 """Pseudo-labels: k-means against its definition, and the warnings about unhealthy clusters."""
 
-import math
 import os
 import subprocess
 import sys
@@ -26,20 +25,6 @@ def test_features_of_different_directions_are_separated_whatever_their_lengths()
     found = fitted(directions * (0.1 + 10 * torch.rand(60, 1, generator=generator)), 4)
     assert normalized_mutual_info_score(groups, found.labels) == pytest.approx(1.0)
     assert found.sizes == [15] * 4 and found.labels.dtype == torch.int64
-
-
-def test_each_image_is_in_the_cluster_with_the_nearest_mean() -> None:
-    features = torch.randn(80, 5, generator=torch.Generator().manual_seed(1))
-    found = fitted(features, 6)
-    directions = [[value / math.hypot(*row) for value in row] for row in features.double().tolist()]
-    labels, means = found.labels.tolist(), []
-    for number, size in enumerate(found.sizes):
-        members = [row for row, label in zip(directions, labels, strict=True) if label == number]
-        assert len(members) == size
-        means.append([sum(column) / size for column in zip(*members, strict=True)])
-    for row, label in zip(directions, labels, strict=True):
-        distances = [math.dist(row, mean) for mean in means]
-        assert distances[label] <= min(distances) + 1e-3  # KMeans stops when little moves
 
 
 def test_clusters_depend_on_the_seed_and_not_on_earlier_random_numbers() -> None:
@@ -88,15 +73,7 @@ def test_a_cluster_with_too_large_a_share_gives_a_warning(sizes: list[int], crow
     assert ["% of the images are in one cluster" in warning for warning in warnings_of(sizes)] == [True] * crowded
 
 
-@pytest.mark.parametrize(
-    ("sizes", "entropy"),
-    [([5, 5, 5, 5], 1.0), ([20, 0, 0, 0], 0.0), ([10, 10, 0, 0], 0.5), ([1, 3], 0.8112781244591328)],
-)
-def test_health_gives_the_relative_entropy_and_the_sizes(sizes: list[int], entropy: float) -> None:
-    assert health(sizes) == {
-        "clusters": len(sizes),
-        "used": sum(size > 0 for size in sizes),
-        "smallest": min(sizes),
-        "largest": max(sizes),
-        "entropy": pytest.approx(entropy),
-    }
+def test_health_gives_the_relative_entropy_and_the_sizes() -> None:
+    found = {"clusters": 4, "used": 2, "smallest": 0, "largest": 10, "entropy": pytest.approx(0.5)}
+    assert health([10, 10, 0, 0]) == found
+    assert [health(sizes)["entropy"] for sizes in ([5, 5], [20, 0], [1, 3])] == pytest.approx([1, 0, 0.8112781244591])

@@ -6,28 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
-from fkt.raw.datasets import read_raw
-from fkt.raw.folders import following_links
 from fkt.raw.fundus import GRADES
 from tests import fakes
-from tests.fakes import counted
+from tests.fakes import counted, read
 
 
 def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
     from sklearn.datasets import load_digits
 
-    raw = read_raw("digits", None, False)
+    raw = read("digits", None)
     assert (len(raw), raw.classes, set(raw.parts)) == (1797, [str(d) for d in range(10)], {"train"})
     truth = load_digits()
     for i in (0, 1000, 1796):
         expected = [[round(v / 16 * 255 + 1e-9) for v in row] for row in truth.images[i].tolist()]
         np.testing.assert_array_equal(raw.load(i, 1)[..., 0], expected)
-        assert raw.labels[i] == truth.target[i]
+        assert raw.labels[i] == truth.target[i] and raw.names[i] == f"row {i}"
     with pytest.raises(ParamsError, match="prepare.source: /somewhere: digits is part of a library; leave"):
-        read_raw("digits", "/somewhere", False)
+        read("digits", "/somewhere")
 
 
 @pytest.mark.parametrize(
@@ -38,16 +35,13 @@ def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
         ("aptos", "aptos2019-blindness-detection"),
         ("imagenet100", "image-net.org"),
         ("cifar10", "prepare.download: true"),
-        ("mnist", "MNIST/raw inside it); missing: train-images-idx3-ubyte"),
-        ("usps", "usps.bz2"),
-        ("svhn", "train_32x32.mat"),
-        ("stl10", "stl10_binary/train_X.bin"),
+        ("mnist", "4 of 4 files of mnist not found in data/raw/mnist; missing: train-images-idx3-ubyte"),
     ],
 )
 def test_the_error_for_missing_data_says_what_belongs_where(tmp_path, monkeypatch, dataset, words):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetNotFound) as caught:
-        read_raw(dataset, None, False)
+        read(dataset, None)
     assert words in str(caught.value)
     assert str(Path("data/raw") / dataset) in str(caught.value)
 
@@ -59,30 +53,19 @@ def test_a_queued_experiment_finds_the_raw_data_of_the_original_repository(tmp_p
     fakes.write_folder(original / (source or "data/raw/folder"), ("a", "b"), 4)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(original))
-    assert read_raw("folder", source, False).classes == ["a", "b"]
+    assert read("folder", source).classes == ["a", "b"]
     fakes.write_folder(copy / (source or "data/raw/folder"), ("c", "d"), 4)
-    assert read_raw("folder", source, False).classes == ["c", "d"]
-
-
-def test_a_folder_of_class_folders_has_one_part(tmp_path):
-    fakes.write_folder(tmp_path, ("b", "a"), 4)
-    raw = read_raw("folder", str(tmp_path), False)
-    assert raw.classes == ["a", "b"]
-    assert counted(raw) == {"train": [4, 4]}
-    assert raw.names[0] == "a/000.png"
-    np.testing.assert_array_equal(raw.load(5, 3), np.asarray(Image.open(tmp_path / raw.names[5])))
+    assert read("folder", source).classes == ["c", "d"]
 
 
 @pytest.mark.parametrize("names", [("train", "test", "val"), ("Training", "Testing", "valid")])
 def test_a_folder_with_parts_keeps_them(tmp_path, names):
     fakes.write_folder(tmp_path, ("a", "b"), dict(zip(names, (5, 3, 2), strict=True)))
     fakes.write_folder(tmp_path / "unlabelled", ("x",), 1)
-    raw = read_raw("folder", str(tmp_path), False)
+    raw = read("folder", tmp_path)
     assert counted(raw) == {"train": [5, 5], "test": [3, 3], "val": [2, 2]}
     assert raw.classes == ["a", "b"]
-    assert raw.origins == dict(
-        zip(("train", "test", "val"), (f"from the folder {name}" for name in names), strict=True)
-    )
+    assert list(raw.origins.values()) == [f"from the folder {names[part]}" for part in (0, 2, 1)]
     assert raw.notes["ignored_folders"] == {"unlabelled": 1}
 
 
@@ -98,11 +81,17 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     os.mkfifo(tmp_path / "tree" / "a" / "pipe.png")
     source = tmp_path / "source"
     source.symlink_to(tmp_path / "tree")
-    assert counted(read_raw("folder", str(source), False)) == {"train": [5, 2]}, "links are followed on request"
-    kinds = read_raw("folder", str(source), False).notes["ignored_files"]["kinds"]
+    raw = read("folder", source)
+    assert counted(raw) == {"train": [5, 2]}, "links are followed on request"
+    kinds = raw.notes["ignored_files"]["kinds"]
     assert kinds["link"] == (2, "a/more") and kinds["pipe or device"] == (1, "a/pipe.png")
-    with following_links(True):
-        raw = read_raw("folder", str(tmp_path / "tree"), False)
+    (tmp_path / "tree" / "c").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(
+        CorruptData, match="folders of classes that are links: .*source/c; set prepare.follow_links: true"
+    ):
+        read("folder", source)
+    (tmp_path / "tree" / "c").unlink()
+    raw = read("folder", tmp_path / "tree", follow_links=True)
     assert raw.classes == ["a", "b"]
     assert counted(raw) == {"train": [9, 2]}
     assert raw.notes["ignored_folders"] == {".hidden": 2, "__MACOSX": 2}
@@ -118,85 +107,55 @@ def test_images_in_subfolders_and_linked_folders_belong_to_their_class_and_other
     }
 
 
-def flat(root):
-    fakes.save(root / "1.png", fakes.class_image(0, np.random.default_rng(0)))
-
-
-def loose_test_images(root):
-    fakes.write_folder(root, ("a", "b"), {"train": 4})
-    shutil.copytree(root / "train" / "a", root / "Testing")
-
-
-def class_of_test_only(root):
-    fakes.write_folder(root, ("a", "b"), {"train": 2, "test": 2})
-    fakes.write_classes(root / "test", ("c",), 1)
-
-
-def name_of_two_lines(root):
-    fakes.write_folder(root, ("a", "b\nc"), 2)
-
-
-def empty_class(root):
-    fakes.write_folder(root, ("a", "b"), 2)
-    (root / "annotations").mkdir()
-    (root / "annotations" / "000.xml").write_text("<x/>")
-
-
 @pytest.mark.parametrize(
-    ("write", "error", "message"),
+    ("files", "error", "message"),
     [
-        (flat, DatasetNotFound, "contains no class folders, at least two are needed. Expected: <source>/<class>"),
+        (["1.png"], DatasetNotFound, "contains no class folders, at least two are needed. Expected: <source>/<class>"),
+        (["one/1.png"], DatasetNotFound, r"one class folder \('one'\).*set prepare.source to"),
         (
-            lambda root: fakes.write_classes(root, ("one",), 3),
-            DatasetNotFound,
-            r"one class folder \('one'\).*set prepare.source to",
-        ),
-        (
-            lambda root: fakes.write_folder(root, ("cat", "dog"), {"fold1": 1, "fold2": 1}),
+            ["fold1/cat/1.png", "fold1/dog/1.png", "fold2/cat/1.png", "fold2/dog/1.png"],
             DatasetNotFound,
             r"folders fold1, fold2 .*\(cat, dog\), so they are parts of a dataset, not classes",
         ),
+        (["test/a/1.png", "val/a/1.png"], DatasetNotFound, "contains test, val but no train folder"),
+        (["train/a/1.png", "val/a/1.png", "valid/a/1.png"], CorruptData, "val and .*valid are two names of the same"),
         (
-            lambda root: fakes.write_folder(root, ("a", "b"), {"test": 2, "val": 2}),
-            DatasetNotFound,
-            "contains test, val but no train folder",
-        ),
-        (
-            lambda root: fakes.write_folder(root, ("a", "b"), {"train": 2, "val": 2, "valid": 2}),
-            CorruptData,
-            "val and .*valid are two names of the same part; keep one",
-        ),
-        (
-            loose_test_images,
+            ["train/a/1.png", "train/b/1.png", "Testing/1.png"],
             DatasetNotFound,
             "Testing contains images but no class folders.*Expected: <source>/<class>",
         ),
-        (class_of_test_only, CorruptData, "test has classes that are missing in .*train: c"),
-        (name_of_two_lines, CorruptData, r"control characters .* in their names: b\\nc; rename them"),
-        (empty_class, CorruptData, "no images in .*annotations; every folder there is a class"),
+        (
+            ["train/a/1.png", "train/b/1.png", "test/c/1.png"],
+            CorruptData,
+            "test has classes that are missing in .*train: c",
+        ),
+        (["a/1.png", "b\nc/1.png"], CorruptData, r"with control characters .*: b\\nc; rename them"),
+        (["a/1.png", "notes/1.xml"], CorruptData, "no images in .*notes; every folder there is a class"),
     ],
 )
-def test_a_tree_that_is_not_a_dataset_is_refused(tmp_path, write, error, message):
-    write(tmp_path)
+def test_a_tree_that_is_not_a_dataset_is_refused(tmp_path, files, error, message):
+    for path in map(tmp_path.joinpath, files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     with pytest.raises(error, match=message):
-        read_raw("folder", str(tmp_path), False)
+        read("folder", tmp_path)
 
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_intel_is_read_as_kaggle_packs_it(tmp_path, nested):
     fakes.write_intel(tmp_path, 3, 2, nested=nested)
-    raw = read_raw("intel", str(tmp_path), False)
+    raw = read("intel", tmp_path)
     assert raw.classes == list(fakes.INTEL_CLASSES)
     assert counted(raw) == {"train": [3] * 6, "test": [2] * 6}
     shutil.rmtree(tmp_path / "seg_test")
     with pytest.raises(DatasetNotFound, match="seg_test is not a folder"):
-        read_raw("intel", str(tmp_path), False)
+        read("intel", tmp_path)
 
 
 def test_aptos_has_the_grades_of_the_table_and_crops_the_black_border(tmp_path):
     fakes.write_aptos(tmp_path, 3, size=60)
     (tmp_path / "train_images" / "extra.png").write_bytes(b"x")
-    raw = read_raw("aptos", str(tmp_path), False)
+    raw = read("aptos", tmp_path)
     assert raw.classes == GRADES
     assert counted(raw) == {"train": [3] * 5}
     grades = dict(line.split(",") for line in (tmp_path / "train.csv").read_text().split()[1:])
@@ -213,7 +172,7 @@ def test_aptos_has_the_grades_of_the_table_and_crops_the_black_border(tmp_path):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("id,label\nx,1\n", "expected id_code and diagnosis"),
+        ("id,label\nx,1\n", "must contain id_code and diagnosis, but it is 'id,label'"),
         ("id_code,diagnosis\nx,5\n", "line 2: id_code 'x', diagnosis '5'; expected a grade 0 to 4"),
         ("id_code,diagnosis\nx,1\nx,2\n", "line 3: id_code 'x' has two grades"),
         ("id_code,diagnosis\n", "lists no images"),
@@ -223,20 +182,20 @@ def test_a_wrong_grade_table_is_refused_with_its_line(tmp_path, table, words):
     fakes.write_aptos(tmp_path, 1)
     (tmp_path / "train.csv").write_text(table)
     with pytest.raises(CorruptData, match=words):
-        read_raw("aptos", str(tmp_path), False)
+        read("aptos", tmp_path)
 
 
 def test_imagenet100_uses_the_listed_classes_with_their_names(tmp_path):
     fakes.write_imagenet100(tmp_path, 3, 2)
-    raw = read_raw("imagenet100", str(tmp_path), False)
+    raw = read("imagenet100", tmp_path)
     assert raw.classes == ["tench, Tinca tinca", "goldfish", "n01484850"]
     assert counted(raw) == {"train": [3] * 3, "test": [2] * 3}
     shutil.rmtree(tmp_path / "val" / "n01443537")
     with pytest.raises(CorruptData, match="1 of 3 listed classes have no validation folder .*: n01443537"):
-        read_raw("imagenet100", str(tmp_path), False)
+        read("imagenet100", tmp_path)
     (tmp_path / "classes.txt").unlink()
     with pytest.raises(DatasetNotFound, match="no class list"):
-        read_raw("imagenet100", str(tmp_path), False)
+        read("imagenet100", tmp_path)
 
 
 def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
@@ -244,7 +203,7 @@ def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
     fakes.write_classes(tmp_path / "train.X2", ("n02", "n03"), 3)
     fakes.write_classes(tmp_path / "val.X", ("n01", "n02", "n03"), 1)
     (tmp_path / "Labels.json").write_text('{"n01": "crane", "n02": "hen", "n03": "crane"}')
-    raw = read_raw("imagenet100", str(tmp_path), False)
+    raw = read("imagenet100", tmp_path)
     assert raw.classes == ["crane (n01)", "hen", "crane (n03)"]
     assert counted(raw) == {"train": [3] * 3, "test": [1] * 3}
 
@@ -253,7 +212,6 @@ def test_imagenet100_is_read_as_kaggle_packs_it(tmp_path):
     ("name", "content", "message"),
     [
         ("classes.txt", "n01443537 poule fran\xe7aise\n", r"is not UTF-8 \(.* at byte 20\); save it as UTF-8"),
-        ("Labels.json", "n01443537 poule fran\xe7aise\n", r"is not UTF-8 \(.* at byte 20\); save it as UTF-8"),
         ("Labels.json", '{"n01": ', "is not a JSON object of wnid: name"),
         ("Labels.json", "[1]", "is not a JSON object of wnid: name"),
     ],
@@ -263,4 +221,4 @@ def test_a_class_list_that_cannot_be_read_is_refused(tmp_path, name, content, me
     (tmp_path / "classes.txt").unlink()
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     with pytest.raises(CorruptData, match=f"{name} {message}"):
-        read_raw("imagenet100", str(tmp_path), False)
+        read("imagenet100", tmp_path)

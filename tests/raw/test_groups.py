@@ -7,14 +7,11 @@ import pytest
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
 from fkt.data.meta import SPLITS, load_names
-from fkt.params import parse_params
-from fkt.raw.datasets import read_raw
 from fkt.raw.groups import group_keys, united
 from fkt.raw.notes import data_card, printed_notes
 from fkt.raw.prepare import prepare
 from tests import fakes
-from tests.fakes import prepare_params
-from tests.params.test_protocol import with_changes
+from tests.fakes import prepare_params, read
 
 
 def write_patients(root, classes=("ill", "well"), patients=6, images=4):
@@ -89,7 +86,7 @@ def test_patients_with_folders_in_every_class_are_no_parts_of_a_dataset(tmp_path
     for name in ("left", "right"):
         fakes.write_classes(tmp_path / "raw" / name, ("p1", "p2", "p3", "p4"), 3, seed=len(name))
     with pytest.raises(DatasetNotFound, match="parts of a dataset, not .* set prepare.groups: parent_folder. Expected"):
-        read_raw("folder", str(tmp_path / "raw"), False)
+        read("folder", tmp_path / "raw")
     meta = prepare("folder", prepare_params(tmp_path / "raw", groups="parent_folder"), tmp_path / "data")
     assert meta.classes == ["left", "right"] and meta.counts == {"train": [6, 6], "val": [3, 3], "test": [3, 3]}
     assert set(map(len, splits_of(tmp_path / "data", lambda name: name.split("/")[1]).values())) == {1}
@@ -125,18 +122,4 @@ def test_a_rule_that_does_not_fit_the_source_is_refused(tmp_path, dataset, rule,
     table = str(tmp_path / "list.csv") if "column" in rule else None
     source = None if dataset == "digits" else str(tmp_path / "images")
     with pytest.raises(error, match=message):
-        group_keys(read_raw(dataset, source, False, table), rule)
-
-
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        ("patient", "prepare.groups: 'patient': write parent_folder, column:NAME or pattern:REGEX"),
-        ("pattern:p", "the pattern has 0 capturing groups; put one pair of parentheses around"),
-        ("pattern:(", r"the pattern is not a regular expression \(missing \)"),
-        ("column:case", "groups: column:case names a column of a table; set prepare.table"),
-    ],
-)
-def test_a_mistake_in_the_rule_is_found_in_params_yaml(rule, message):
-    with pytest.raises(ParamsError, match=message):
-        parse_params(with_changes({"prepare": {"groups": rule}}))
+        group_keys(read(dataset, source, table=table), rule)

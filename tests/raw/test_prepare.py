@@ -11,9 +11,9 @@ from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError, UserError
 from fkt.data.meta import SPLITS, load_meta, load_names
-from fkt.raw import datasets, pixels
+from fkt.raw import pixels, trees
 from fkt.raw import prepare as prepare_module
-from fkt.raw.notes import class_table, printed_notes
+from fkt.raw.notes import printed_notes
 from fkt.raw.pixels import STD_FLOOR, mean_and_std
 from fkt.raw.prepare import prepare
 from tests import fakes
@@ -98,42 +98,6 @@ def test_the_number_of_threads_follows_the_usable_cores(monkeypatch):
     assert pixels.decode_workers() == 1
 
 
-def test_another_split_seed_gives_another_split_of_the_same_images(raw, tmp_path):
-    prepare("folder", prepare_params(raw), tmp_path / "0")
-    prepare("folder", prepare_params(raw, split_seed=1), tmp_path / "1")
-    zero, one = contents(tmp_path / "0"), contents(tmp_path / "1")
-    equal = {"groups.npy", "images.npy", "labels.npy", "names.json", "test.npy"}
-    assert {name for name in zero if zero[name] == one[name]} == equal
-
-
-@pytest.mark.parametrize(
-    ("dataset", "write", "test"),
-    [
-        ("intel", fakes.write_intel, [4] * 6),
-        ("aptos", fakes.write_aptos, [2] * 5),
-        ("imagenet100", fakes.write_imagenet100, [3] * 3),
-    ],
-)
-def test_every_dataset_of_files_is_prepared_with_its_class_names(tmp_path, dataset, write, test):
-    write(tmp_path / "raw")
-    meta = prepare(dataset, prepare_params(tmp_path / "raw", channels=1, image_size=20), tmp_path / "data")
-    assert meta.counts["test"] == test
-    assert all(min(meta.counts[part]) > 0 for part in SPLITS)
-    assert all(name in class_table(meta) for name in meta.classes)
-    assert np.load(tmp_path / "data" / "images.npy").shape[1:] == (20, 20, 1)
-
-
-def test_images_keep_their_labels_and_pixels(raw, tmp_path):
-    meta = prepare("folder", prepare_params(raw, image_size=32), tmp_path / "data")
-    data = arrays(tmp_path / "data")
-    files = sorted((raw / "train").rglob("*.png")) + sorted((raw / "test").rglob("*.png"))
-    for row in (0, 25, 59, 60, 74):
-        image = np.asarray(Image.open(files[row]))
-        left = (image.shape[1] - 32) // 2  # the images are 32 pixels high: only the sides are cut
-        np.testing.assert_array_equal(data["images"][row], image[:, left : left + 32])
-        assert meta.classes[data["labels"][row]] == files[row].parent.name
-
-
 def test_unreadable_files_are_named_in_one_error_or_left_out(raw, tmp_path):
     fakes.write_odd_files(raw / "train" / "a")
     broken = fakes.write_broken_files(raw / "train" / "b")
@@ -198,8 +162,8 @@ def test_identical_images_stay_in_one_split_and_copies_of_test_images_are_droppe
 
 def test_a_limit_decodes_only_the_images_that_it_keeps(raw, tmp_path, monkeypatch):
     opened = []
-    decode = datasets.decode_file
-    monkeypatch.setattr(datasets, "decode_file", lambda path, *rest, **more: opened.append(path) or decode(path, *rest))
+    decode = trees.decode_file
+    monkeypatch.setattr(trees, "decode_file", lambda path, *rest, **more: opened.append(path) or decode(path, *rest))
     meta = prepare("folder", prepare_params(raw, limit_per_class=5), tmp_path / "data")
     assert meta.counts == {"train": [4] * 3, "val": [1] * 3, "test": [5] * 3}
     assert len(set(opened)) == 30

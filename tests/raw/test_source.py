@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 
 from fkt.raw.fundus import crop_black_border
 from fkt.raw.source import Unreadable, as_channels, decode_file, fit_square, image_suffixes
-from tests.fakes import save, write_broken_files, write_odd_files
+from tests.fakes import save, write_broken_files
 
 DRAW = np.random.default_rng(0)
 GRAY16 = DRAW.integers(0, 65536, (6, 5)).astype(np.uint16)
@@ -101,13 +101,6 @@ def test_one_channel_is_luma():
     assert as_channels(pixels[..., 0], 3).shape == (8, 9, 3)
 
 
-def test_every_odd_file_of_the_fakes_is_read(tmp_path):
-    names = write_odd_files(tmp_path, size=24)
-    assert len(names) == 7
-    for name in names:
-        assert decode_file(tmp_path / name, 3).shape == (24, 24, 3)
-
-
 @pytest.mark.parametrize("suffix", [".avif", ".heic"])
 def test_photographs_of_phones_are_read_or_the_missing_package_is_named(tmp_path, suffix):
     path = tmp_path / f"photo{suffix}"
@@ -181,13 +174,9 @@ def test_a_stretched_side_is_averaged_where_it_shrinks_and_interpolated_where_it
     np.testing.assert_allclose(fit_square(image[..., None], 16, "stretch")[..., 0], expected, atol=1.01)
 
 
-def test_a_square_is_the_center_of_the_image():
-    image = np.zeros((16, 48, 1), dtype=np.uint8)
-    image[:, 16:32] = 200
-    np.testing.assert_array_equal(fit_square(image, 16, "crop"), 200)
-    np.testing.assert_array_equal(fit_square(image.transpose(1, 0, 2), 16, "crop"), 200)
-    center = image[:, 16:32]
-    assert fit_square(center, 16, "crop") is center
+def test_a_square_is_not_copied_and_a_very_long_image_needs_little_memory():
+    square = np.zeros((16, 16, 1), dtype=np.uint8)
+    assert fit_square(square, 16, "crop") is square
     long = np.full((3, 4000, 3), 77, dtype=np.uint8)
     np.testing.assert_array_equal(fit_square(long, 16, "crop"), np.full((16, 16, 3), 77))
 
@@ -208,7 +197,6 @@ def fundus(height, width, center, radii):
         ("a circle cut at top and bottom, with a border", fundus(300, 450, (150, 225), (180, 180)), (300, 360)),
         ("the same, squeezed to a square", fundus(300, 300, (150, 150), (180, 120)), (300, 300)),
         ("a full circle with a border, squeezed", fundus(300, 300, (150, 150), (140, 100)), (280, 280)),
-        ("a full circle that fills a square", fundus(224, 224, (112, 112), (112, 112)), (224, 224)),
         ("a square out of the eye", fundus(224, 224, (112, 112), (180, 180)), (224, 224)),
         ("a square with a dim edge of 2 %", fundus(224, 224, (112, 112), (109, 109)), (224, 224)),
     ],

@@ -5,13 +5,10 @@ import pytest
 from PIL import Image
 
 from fkt.core.errors import CorruptData, DatasetNotFound, ParamsError
-from fkt.params import parse_params
-from fkt.raw.datasets import read_raw
 from fkt.raw.notes import data_card
 from fkt.raw.prepare import prepare
 from tests import fakes
-from tests.fakes import counted, prepare_params
-from tests.params.test_protocol import with_changes
+from tests.fakes import counted, prepare_params, read
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def test_a_table_gives_labels_splits_and_columns(source, separator, encoding, in
     table = (source if inside else source.parent) / "labels.csv"
     table.write_text(lines(separator, split=splits, eye=range(12)), encoding=encoding)
     fakes.save(source / "not listed.png", np.zeros((4, 4, 3), np.uint8))
-    raw = read_raw("folder", str(source), False, "labels.csv" if inside else str(table))
+    raw = read("folder", source, table="labels.csv" if inside else str(table))
     assert raw.classes == ["x", "y"] and counted(raw) == {"train": [3, 3], "val": [1, 1], "test": [2, 2]}
     for position, name in enumerate(raw.names):
         number = int(name.split(",")[1].removesuffix(".png"))
@@ -53,7 +50,7 @@ def test_a_table_gives_labels_splits_and_columns(source, separator, encoding, in
 def test_an_id_without_folder_or_suffix_leads_to_its_image_and_whole_numbers_are_in_order(source):
     table = source / "labels.csv"
     table.write_text('path,label\n"image,3",10\n"image,4.png",9\n"shoot 1/image,7",100\n')
-    raw = read_raw("folder", str(source), False, "labels.csv")
+    raw = read("folder", source, table="labels.csv")
     assert raw.classes == ["9", "10", "100"]
     assert {name: raw.classes[label] for name, label in zip(raw.names, raw.labels, strict=True)} == {
         "shoot 0/image,3.png": "10",
@@ -65,7 +62,7 @@ def test_an_id_without_folder_or_suffix_leads_to_its_image_and_whole_numbers_are
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,label\na,b\n", "first line must name the columns path and label, but it is 'image,label'"),
+        ("image,label\na,b\n", "first line must contain path and label, but it is 'image,label'"),
         ("path,label,label\na,b,c\n", "two columns named 'label'"),
         ("path,label\n", "lists no images"),
         ('path,label\n"image,1",x\n', "has one label, 'x'; at least two classes"),
@@ -87,21 +84,19 @@ def test_a_mistake_in_a_table_is_named_with_its_line(source, text, message):
         fakes.save(source / f"shoot {number}" / "twin.png", np.full((4, 4, 3), number, np.uint8))
     (source / "list.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(CorruptData, match=message):
-        read_raw("folder", str(source), False, "list.csv")
+        read("folder", source, table="list.csv")
 
 
-def test_a_missing_table_or_a_table_of_another_dataset_is_refused(source):
+def test_a_missing_table_is_refused(source):
     with pytest.raises(DatasetNotFound, match="absent.csv cannot be read .*; correct its path"):
-        read_raw("folder", str(source), False, "absent.csv")
-    with pytest.raises(ParamsError, match="prepare.table: t.csv is for dataset: folder, but the dataset is digits"):
-        parse_params(with_changes({"prepare": {"table": "t.csv"}}))
+        read("folder", source, table="absent.csv")
 
 
 def test_classes_have_the_names_of_classes_csv(tmp_path):
     fakes.write_folder(tmp_path, ("n01", "n02", "n03"), 2)
     names = tmp_path / "classes.csv"
     names.write_text('class;name\nn02;"gr\xfcn; $5"\nn01;tench\n', encoding="utf-8")
-    raw = read_raw("folder", str(tmp_path), False)
+    raw = read("folder", tmp_path)
     assert raw.classes == ["tench", "gr\xfcn; $5", "n03"] and "ignored_files" not in raw.notes
     for text, message in (
         ("n1,a", "line 2: there is no class 'n1'; did you mean 'n01'?"),
@@ -112,7 +107,7 @@ def test_classes_have_the_names_of_classes_csv(tmp_path):
     ):
         names.write_text(f"class,name\n{text}\n")
         with pytest.raises(CorruptData, match=message.replace("?", "[?]")):
-            read_raw("folder", str(tmp_path), False)
+            read("folder", tmp_path)
 
 
 def test_validation_images_become_the_test_set_only_if_there_is_none(tmp_path):

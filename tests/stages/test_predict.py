@@ -15,19 +15,10 @@ from fkt.models.backbones import build_backbone
 from fkt.models.checkpoint import Card, save_model
 from fkt.models.classifier import Classifier
 from fkt.params import Params
-from fkt.raw.datasets import read_raw, source_folder
+from fkt.raw.datasets import source_folder
 from stages import evaluate
 from tests import fakes, fakes_torchvision
 from tests.stages.running import Write, provenance
-
-
-def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.datasets import CIFAR10
-
-    sums = list(fakes_torchvision.write_cifar10(root).items())
-    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
-    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": sums[6][0], "key": "label_names", "md5": sums[6][1]})
 
 
 def write_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +29,7 @@ def write_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "digits": lambda root, monkeypatch: None,
-    "cifar10": write_cifar10,
+    "cifar10": fakes_torchvision.write_cifar10,
     "folder": write_folder,
     "intel": lambda root, monkeypatch: fakes.write_intel(root),
     "aptos": lambda root, monkeypatch: fakes.write_aptos(root),
@@ -62,7 +53,7 @@ def store_models(params: Params) -> None:
 
 def files_of(dataset: str, rows: list[int]) -> list[Path]:
     """Return files of prepared images: the raw ones, or pictures of the raw arrays."""
-    names, raw, found = load_names(prepared_path(dataset)), read_raw(dataset, None, False), []
+    names, raw, found = load_names(prepared_path(dataset)), fakes.read(dataset, None), []
     positions = {name: position for position, name in enumerate(raw.names)}
     for row in rows:
         path = source_folder(dataset, None) / names[row]
