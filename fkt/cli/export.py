@@ -12,9 +12,9 @@ from typing import Any
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
     """Add the command to the parser of ``fkt``."""
     parser = commands.add_parser("export", help="write a trained model as ONNX, with a model card", description=__doc__)
-    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="the model")
-    parser.add_argument("--output", type=Path, default=Path("export"), metavar="FOLDER", help="where to (export)")
-    parser.add_argument("--license", default="unknown", metavar="NAME", help="the license in the model card (unknown)")
+    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="the folder of the model")
+    parser.add_argument("--output", type=Path, default=Path("export"), metavar="FOLDER", help="output folder (export)")
+    parser.add_argument("--license", default="unknown", metavar="NAME", help="license in the model card (unknown)")
     parser.set_defaults(run=run)
 
 

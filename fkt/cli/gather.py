@@ -1,4 +1,4 @@
-"""``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
+"""Write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
 import argparse
 from typing import Any
@@ -52,9 +52,9 @@ def main(name: str, rev: str = "HEAD") -> None:
 
 def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no public type
     """Add the command to the parser of ``fkt``."""
-    parser = commands.add_parser("gather", help="tabulate and draw the results of a sweep", description=__doc__)
+    parser = commands.add_parser("gather", help="write a table and a figure of a sweep's results", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="a sweep; 'fkt sweep' lists them")
-    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit that the experiments start from (HEAD)")
+    parser.add_argument("--rev", default="HEAD", metavar="COMMIT", help="commit of the experiments (HEAD)")
     parser.set_defaults(run=run)
 
 

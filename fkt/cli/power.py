@@ -1,4 +1,4 @@
-"""Say how many seeds would tell a difference, from the spreads of the last comparison or from given ones."""
+"""Say how many seeds show a difference of a given size, from the spreads of the last comparison or from given ones."""
 
 import argparse
 import json
@@ -17,10 +17,10 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     """Add the command to the parser of ``fkt``."""
     parser = commands.add_parser(
         "power",
-        help="say how many seeds and test images tell a difference",
+        help="say how many seeds show a difference of a given size",
         description=__doc__,
-        epilog="The spreads are standard deviations of the difference between two arms, on one image in one seed, in "
-        "points. Without --spread they are those of the contrasts in metrics/summary.json. If nothing was run yet, "
+        epilog="A spread is a standard deviation, in points, of the difference between two arms on one image with one "
+        "seed. Without --spread they are those of the contrasts in metrics/summary.json. If nothing was run yet, "
         "start from --spread 1 20 25.",
     )
     parser.add_argument("--images", type=int, metavar="N", help="number of test images; needed with --spread")
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
         type=float,
         nargs=3,
         metavar=("SEEDS", "IMAGES", "REST"),
-        help="between seeds (for all images), between images (for all seeds), and the rest",
+        help="spread between seeds (over all images), between images (over all seeds), and the rest",
     )
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""``fkt preset [NAME...]``: write params.yaml from presets, or list them."""
+"""Write params.yaml from presets, or list them."""
 
 import argparse
 from typing import Any
@@ -13,10 +13,10 @@ def add_parser(commands: Any) -> None:  # noqa: ANN401 - argparse names no publi
     parser = commands.add_parser(
         "preset",
         help="set params.yaml for a dataset (digits, cifar10, folder, ...) or a machine (laptop)",
-        description="Replace params.yaml by the default with these presets over it, in order, and print what changes. "
+        description="Write params.yaml: the default settings, changed by these presets in order. Print what changes. "
         "Without a name, list the presets.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file in presets/, without .yaml")
     parser.set_defaults(run=run)
 
 
@@ -26,6 +26,6 @@ def run(arguments: argparse.Namespace) -> None:
         lines = apply_presets(arguments.names, check_names)
         print("\n".join(lines) if lines else f"{PARAMS_FILE} has these values already")
         return
-    print("fkt preset NAME...  replaces params.yaml by the default with these presets over it:")
+    print("fkt preset NAME...  writes params.yaml: the default settings, changed by these presets in order:")
     for name, line in available().items():
         print(f"  {name:<10} {line}")

@@ -1,7 +1,7 @@
-"""``fkt sweep NAME``: queue the experiments of ``sweeps/NAME.yaml`` in DVC; without a name, list the sweeps.
+"""Queue the experiments of sweeps/NAME.yaml in DVC; without a name, list the sweeps.
 
-An experiment is the present params.yaml with the settings of one cell. All of them are checked before any is queued;
-those that this commit has already are left alone.
+An experiment is the present params.yaml with the settings of one cell of the grid. All are checked before any is
+queued; those that this commit already has are left alone.
 """
 
 import argparse
