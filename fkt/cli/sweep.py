@@ -1,6 +1,6 @@
 """Queue the experiments of sweeps/NAME.yaml in DVC; without a name, list the sweeps.
 
-An experiment is the present params.yaml with the settings of one cell of the grid. All are checked before any is
+An experiment is the current params.yaml with the settings of one cell of the grid. All are checked before any is
 queued; those that this commit already has are left alone.
 """
 
@@ -21,7 +21,7 @@ def main(name: str, *, dry_run: bool) -> None:
     sweep = load_sweep(name)
     cells, now = sweep.cells(), dict(flat(read_yaml(PARAMS_FILE)))
     known = {key: one for key, one in read_experiments().items() if one.state != FAILED}
-    lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the present {PARAMS_FILE}.\n"], []
+    lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the current {PARAMS_FILE}.\n"], []
     for cell in cells:
         params, one = params_of(cell, now), known.get(cell.name)
         if one is None:

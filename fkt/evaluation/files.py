@@ -38,7 +38,7 @@ def _named(path: Path) -> list[Path]:
         return [path]
     if not found:
         raise CorruptData(
-            f"{one_line(str(path))}: no image files and no model there; give images, or a folder that has some"
+            f"{one_line(str(path))}: no images found; give images, or a folder with images (or first a model)"
         )
     return found
 

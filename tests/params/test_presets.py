@@ -161,7 +161,7 @@ def test_the_command_prints_what_changes_key_by_key(params: Path, capsys: pytest
         ),
         (["bad"], "lambda: 1\nlambda: 2\n", "bad.yaml: the key 'lambda' "),
         (["bad"], "dataset: cifar\n", "dataset: unknown dataset 'cifar'; choose from: .*did you mean 'cifar10'"),
-        (["laptop", "bad"], "dataset: cifar10\n", "'bad' sets the dataset; name it first, and only one such preset"),
+        (["laptop", "bad"], "dataset: cifar10\n", "'bad' sets the dataset; give it first, and only one such preset"),
         (["cifar"], "", r"unknown preset 'cifar'; choose from: aptos, bad, cifar10, .*; did you mean 'cifar10'\?"),
         (["base"], "", "unknown preset 'base'"),
         (["../params"], "", "unknown preset '../params'"),
