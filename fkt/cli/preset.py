@@ -28,4 +28,4 @@ def run(arguments: argparse.Namespace) -> None:
         return
     print("fkt preset NAME...  writes params.yaml: the default settings, changed by these presets in order:")
     for name, line in available().items():
-        print(f"  {name:<10} {line}")
+        print(f"  {name:<13} {line}")
