@@ -181,7 +181,7 @@ def test_the_presets_are_listed_with_a_description(
     main(["preset"])
     printed = capsys.readouterr().out
     assert sorted(available()) == sorted(DATASETS + OVERLAYS)
-    assert all(len(line) > 20 and f"{name:<10} {line}\n" in printed for name, line in available().items())
+    assert all(len(line) > 20 and f"{name:<13} {line}\n" in printed for name, line in available().items())
     monkeypatch.chdir(tmp_path / "presets")
     with pytest.raises(SystemExit, match=r"error: there are no presets here \(presets/\*.yaml\); run from the project"):
         main(["preset"])
