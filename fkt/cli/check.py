@@ -1,4 +1,4 @@
-"""``fkt check``: check params.yaml, and say how long the comparison takes on this machine, from a few timed steps."""
+"""Check params.yaml, and say how long the comparison takes on this machine, from a few timed steps."""
 
 import argparse
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_estimate(parser)
     parser.add_argument(
-        "--deep", action="store_true", help="also read every file of DVC's cache, and name damaged ones"
+        "--deep", action="store_true", help="read every file of DVC's cache too, and name damaged ones; no estimate"
     )
 
 
@@ -36,7 +36,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=count,
         metavar="N",
-        help="stages at once; by default one for each GPU, without a GPU one for each core, at most 4",
+        help="stages at once; by default one for each GPU, or without a GPU one for each core, at most 4",
     )
 
 

@@ -16,7 +16,7 @@ def check_cache() -> str:
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     found = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own arguments
     if found.returncode:
-        raise UserError(f"DVC names no cache: {found.stderr.strip()}; run from the project's root")
+        raise UserError(f"DVC has no cache here: {found.stderr.strip()}; run from the project's root")
     files = sorted(Path(found.stdout.strip(), "files", "md5").glob("??/*"))
     damaged = {path: path.parent.name + path.name for path in files if not _is_sound(path)}
     if damaged:

@@ -12,9 +12,9 @@ HELP = "write a trained model as ONNX, with a model card"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="the model")
-    parser.add_argument("--output", type=Path, default=Path("export"), metavar="FOLDER", help="where to (export)")
-    parser.add_argument("--license", default="unknown", metavar="NAME", help="the license in the model card (unknown)")
+    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help="the folder of the model")
+    parser.add_argument("--output", type=Path, default=Path("export"), metavar="FOLDER", help="output folder (export)")
+    parser.add_argument("--license", default="unknown", metavar="NAME", help="license in the model card (unknown)")
 
 
 def run(arguments: argparse.Namespace) -> None:

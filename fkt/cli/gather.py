@@ -1,4 +1,4 @@
-"""``fkt gather NAME``: write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
+"""Write the results of a sweep, and published ones, to metrics/tables/NAME.md and NAME.png."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from fkt.core.runs import METRICS
 from fkt.sweeps.experiments import FINISHED, read_experiments
 from fkt.sweeps.spec import COSTS, load_sweep
 
-HELP = "tabulate and draw the results of a sweep"
+HELP = "write a table and a figure of a sweep's results"
 TABLES = METRICS / "tables"
 
 

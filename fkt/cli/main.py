@@ -8,12 +8,13 @@ from fkt.cli import check, export, gather, new, power, predict, preset, repro, s
 from fkt.core.errors import reported
 
 DESCRIPTION = """\
-Should self-supervision come before the labels, together with them, or not at all? fkt trains every arm on your images
-under the same conditions, and compares them. The comparison itself is run by DVC, from the project's root:
+Should self-supervised learning come before the labels, together with them, or not at all? fkt trains a classifier each
+way on your images, under the same conditions, and compares them. DVC runs the comparison, from the project's root:
 
+  fkt new birds                    choose the settings for your own images, in the folder birds
   fkt repro                        run what params.yaml describes; 'dvc repro' does the same, one stage at a time
   dvc exp run -S lambda=0.5        the same with another value
-  dvc metrics diff                 what that changed; choose by the validation scores
+  dvc metrics diff                 what that changed; choose settings by the validation scores
 """
 
 

@@ -1,4 +1,4 @@
-"""``fkt new FOLDER``: look at your own images, choose the settings for them, and say how long the comparison takes."""
+"""Look at a folder of your own images, choose the settings for them, and say how long the comparison takes."""
 
 import argparse
 import os
@@ -22,13 +22,13 @@ HELP = "look at a folder of your own images, and choose the settings for them"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of class folders, or of images that a table lists")
-    parser.add_argument("--name", help="of the preset; by default the name of the folder")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="has a folder for each class, or images for --csv")
+    parser.add_argument("--name", help="name of the preset; by default that of the folder")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a table with the columns path (in FOLDER) and label")
     parser.add_argument(
         "--groups",
-        help="what must not be in both training and test images, such as a patient: parent-folder, a column of the "
-        "table, or a regular expression with one group, which is searched in each path",
+        help="which images belong together, such as those of a patient, and must not be in both training and test: "
+        "parent-folder, a column of the table, or a regular expression for the paths, with one pair of parentheses",
     )
     parser.add_argument("--follow-links", action="store_true", help="follow the symbolic links in FOLDER")
     parser.add_argument("--force", action="store_true", help="replace a preset that this command has written before")

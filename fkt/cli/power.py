@@ -1,6 +1,6 @@
-"""Say how many seeds would tell a difference, from the spreads of the last comparison or from given ones.
+"""Say how many seeds show a difference of a given size, from the spreads of the last comparison or from given ones.
 
-The spreads are standard deviations of the difference between two arms, on one image in one seed, in points. Without
+A spread is a standard deviation, in points, of the difference between two arms on one image with one seed. Without
 --spread they are those of the contrasts in metrics/summary.json. If nothing was run yet, start from --spread 1 20 25.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from fkt.core.errors import UserError
 from fkt.core.runs import METRICS
 
-HELP = "say how many seeds and test images tell a difference"
+HELP = "say how many seeds show a difference of a given size"
 SUMMARY = METRICS / "summary.json"
 DIFFERENCES = (1, 2, 3, 5, 10)
 """In points."""
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=3,
         metavar=("SEEDS", "IMAGES", "REST"),
-        help="between seeds (for all images), between images (for all seeds), and the rest",
+        help="spread between seeds (over all images), between images (over all seeds), and the rest",
     )
 
 

@@ -1,6 +1,6 @@
-"""Classify images with a trained model: files, folders, quoted patterns, and CSV files with a column ``path``.
+"""Classify images with a trained model: files, folders, quoted patterns, and CSV files with a column path.
 
-The first argument is the model if it is the folder of one: of one seed (models/functional/s0), or of an arm
+If the first argument is the folder of a model, it is the model: of one seed (models/functional/s0), or of an arm
 (models/functional), whose seeds predict together. Without a model, the arm that the report has chosen is used. Files
 that cannot be read are named and skipped; the exit status is then 1.
 """
@@ -25,12 +25,12 @@ FORMATS = ("text", "csv", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.usage = "fkt predict [OPTION]... [MODEL] PATH..."
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="the model, and what it classifies")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="the model (optional), then images")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="the model, if it is not the first argument")
     parser.add_argument(
         "--format", choices=FORMATS, help="text: the two most probable classes; csv, json: all probabilities"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="a .csv or .json file to write in place of text")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write a .csv or .json file instead of text")
     parser.add_argument(
         "--maps", type=Path, metavar="FOLDER", help="write a picture of the activation map of each image"
     )

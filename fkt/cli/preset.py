@@ -1,4 +1,4 @@
-"""Replace params.yaml by the default with these presets over it, in order, and print what changes.
+"""Write params.yaml: the default settings, changed by these presets in order. Print what changes.
 
 Without a name, list the presets.
 """
@@ -14,7 +14,7 @@ HELP = "set params.yaml for a dataset (digits, cifar10, folder, ...) or a machin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file in presets/, without .yaml")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -23,6 +23,6 @@ def run(arguments: argparse.Namespace) -> None:
         lines = apply_presets(arguments.names, check_names)
         print("\n".join(lines) if lines else f"{PARAMS_FILE} has these values already")
         return
-    print("fkt preset NAME...  replaces params.yaml by the default with these presets over it:")
+    print("fkt preset NAME...  writes params.yaml: the default settings, changed by these presets in order:")
     for name, line in available().items():
-        print(f"  {name:<10} {line}")
+        print(f"  {name:<13} {line}")

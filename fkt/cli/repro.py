@@ -1,6 +1,6 @@
-"""``fkt repro [TARGET...]``: check params.yaml, run what has changed, several stages at once, and show the verdict.
+"""Check params.yaml, run what has changed, several stages at once, and show the verdict.
 
-One job is a plain ``dvc repro``. The results of small networks are the same with any number of jobs.
+With one job this is a plain 'dvc repro'. The results of small networks are the same with any number of jobs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ COMMIT = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="stages, as of 'dvc repro'; by default all")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="stages, such as joint@0; by default all")
     add_jobs(parser)
 
 

@@ -1,6 +1,6 @@
-"""``fkt status [FOLDER]``: what runs now, how far it is and how long it still takes; or what 'fkt repro' would run.
+"""Show what runs now, how far it is and how long it still takes; or, if nothing runs, what 'fkt repro' would run.
 
-Another terminal may show it while 'fkt repro' or 'dvc repro' runs.
+Type it in another terminal while 'fkt repro' or 'dvc repro' runs.
 """
 
 import argparse

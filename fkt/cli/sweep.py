@@ -1,7 +1,7 @@
-"""``fkt sweep NAME``: queue the experiments of ``sweeps/NAME.yaml`` in DVC; without a name, list the sweeps.
+"""Queue the experiments of sweeps/NAME.yaml in DVC; without a name, list the sweeps.
 
-An experiment is the present params.yaml with the settings of one cell. All of them are checked before any is queued;
-those that this commit has already are left alone.
+An experiment is the current params.yaml with the settings of one cell of the grid. All are checked before any is
+queued; those that this commit already has are left alone.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def _queue(name: str, *, dry_run: bool) -> None:
     sweep = load_sweep(name)
     cells, now = sweep.cells(), present()
     known = {key: one for key, one in read_experiments().items() if one.state != FAILED}
-    lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the present {PARAMS_FILE}.\n"], []
+    lines, commands = [f"{name}: {sweep.title}. {len(cells)} experiments over the current {PARAMS_FILE}.\n"], []
     for cell in cells:
         params, one = params_of(cell, now), known.get(cell.name)
         if one is None:

@@ -1,4 +1,4 @@
-"""``fkt tune``: choose the settings of every arm on validation images, with the same number of trials for each.
+"""Choose the settings of every arm on validation images, with the same number of trials for each.
 
 Ranges are in tuning.yaml. Trials are experiments in DVC's queue; the winners go into params.yaml (docs/tuning.md).
 """
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=count, default=16, metavar="N", help="trials of each arm (16)")
     parser.add_argument("--seeds", type=count, default=2, metavar="N", help="seeds of each trial (2)")
     parser.add_argument("--jobs", type=count, default=1, metavar="J", help="trials that run at the same time (1)")
-    parser.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="arms to tune; all of modes by default")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and print the trials only")
+    parser.add_argument("--arms", nargs="+", default=[], metavar="ARM", help="arms to tune; by default all in modes")
+    parser.add_argument("--dry-run", action="store_true", help="only check everything, and print the trials")
     parser.add_argument("--show", action="store_true", help="print the last table, and run nothing")
 
 

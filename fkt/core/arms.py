@@ -38,15 +38,15 @@ UNTRAINED = "untrained"
 NETWORKS = {
     network.name: network
     for network in (
-        Network(PRETRAINED, "pretrain", "the backbone after SSL pretraining; not compared, adds probes and maps of it"),
+        Network(PRETRAINED, "pretrain", "the backbone after SSL pretraining: not an arm, adds its probes and maps"),
         Network(TEACHER, "pretrain-teacher", "an SSL-pretrained backbone whose features are clustered"),
         Network(STUDENT, "distill", "a fresh backbone that has learned the teacher's clusters", start=TEACHER),
-        Network("supervised", "supervised", "the control: labels alone", color="#0072B2"),
+        Network("supervised", "supervised", "labels alone, the control", color="#0072B2"),
         Network("imagenet", "imagenet", "fine-tuning of torchvision's ImageNet weights on the labels", color="#D55E00"),
         Network(
             "frozen",
             "frozen",
-            "linear evaluation: SSL pretraining, then a linear layer on the frozen backbone",
+            "SSL pretraining, then a linear layer on the frozen backbone (linear evaluation)",
             start=PRETRAINED,
             color="#56B4E9",
         ),
@@ -65,7 +65,7 @@ NETWORKS = {
             start=STUDENT,
             color="#CC79A7",
         ),
-        Network("functional", "joint", "both losses in one joint run", color="#009E73"),
+        Network("functional", "joint", "labels and SSL together, in one joint run", color="#009E73"),
     )
 }
 ARMS = tuple(network.name for network in NETWORKS.values() if network.is_arm)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fkt.core.errors import CorruptData
+from fkt.core.text import one_line
 from fkt.raw.table import read_rows
 from fkt.raw.trees import files_below, is_image
 
@@ -29,5 +30,7 @@ def _named(path: Path) -> list[Path]:
     else:
         return [path]
     if not found:
-        raise CorruptData(f"{path}: no image files and no model there; give images, or a folder that has some")
+        raise CorruptData(
+            f"{one_line(str(path))}: no images found; give images, or a folder with images (or first a model)"
+        )
     return found

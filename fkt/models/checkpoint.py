@@ -141,4 +141,4 @@ def check_card(card: Card, run: Run, params: Params) -> None:
             values = (shorten(json.dumps(value), 80) for value in (then.get(name), now.get(name)))
             raise CheckpointError(f"{run.model}: {name} was {' in its training, and now is '.join(values)}; {again}")
     if card.code != code_digest(run.network.stage):
-        print(f"note: {run.model} was trained by other code than the present; {again}", flush=True)
+        print(f"note: {run.model} was trained by other code than the current code; {again}", flush=True)

@@ -55,7 +55,7 @@ def _path(name: str) -> str:
     if not name.strip():
         raise ValueError("is blank; write a path, or leave the key without a value")
     if one_line(name) != name or any(len(os.fsencode(part)) > 255 for part in name.split("/")) or len(name) > 4000:
-        raise ValueError("is no path: it has control characters, or a name in it is too long; correct it")
+        raise ValueError("is not a path: it has control characters, or a name in it is too long; correct it")
     return name
 
 

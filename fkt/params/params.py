@@ -125,16 +125,16 @@ class Params(Section):
         model = self.model
         if model.weights == "imagenet":
             raise ValueError(
-                "modes: imagenet is supervised again where every arm starts from ImageNet weights; set model.weights: "
-                "none, or leave the mode out"
+                "modes: imagenet repeats supervised, because every arm starts from ImageNet weights; remove it, or set "
+                "model.weights: none"
             )
         fits = model.backbone != "resnet10" and model.width == 64 and model.stem == "imagenet"
         if not fits or self.prepare.channels != 3:
             raise ValueError(
-                f"modes: imagenet has weights for standard networks alone, but the network is {model.backbone} with "
+                f"modes: imagenet needs a network that has ImageNet weights, but this is a {model.backbone} with "
                 f"width: {model.width}, stem: {model.stem} and {self.prepare.channels} channel(s); set model.backbone: "
                 "resnet18, resnet34 or resnet50, model.width: 64, model.stem: imagenet and prepare.channels: 3, or "
-                "leave the mode out"
+                "remove the mode"
             )
 
     def _check_protocol(self) -> None:

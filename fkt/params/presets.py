@@ -58,7 +58,7 @@ def laid(names: list[str]) -> str:
         path = PRESETS / f"{name}.yaml"
         values: Any = read_yaml(path) or {}
         if at and "dataset" in values:
-            raise ParamsError(f"the preset '{name}' sets the dataset; name it first, and only one such preset")
+            raise ParamsError(f"the preset '{name}' sets the dataset; give it first, and only one such preset")
         bounds = values.pop(AT_MOST, {})
         _lay(content, values, YAML().load(path.read_text(encoding="utf-8")), str(path))
         _lay(content, _bounded(content, bounds), bounds, str(path))

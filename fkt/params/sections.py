@@ -24,7 +24,7 @@ def _group_rule(rule: str) -> str:
     except re.error as error:
         raise ValueError(f"the pattern is not a regular expression ({error}); correct it") from error
     if found != 1:
-        raise ValueError(f"the pattern has {found} capturing groups; put one pair of parentheses around what names one")
+        raise ValueError(f"the pattern has {found} capturing groups; put one pair of parentheses around the name")
     return rule
 
 

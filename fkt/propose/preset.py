@@ -75,7 +75,7 @@ def doubts(plan: Plan) -> Iterator[str]:
     for title, (text, names) in findings(Meta("", raw.classes, 0, 3, splits, [], [], notes=raw.notes)).items():
         yield f"{title}: {text}{'; ' * bool(names)}{_few(names)}"
     if plan.train < FEW_TRAIN:
-        yield f"{plural(plan.train, 'training image')}: from so few, a network learns little, and may fail in some arm"
+        yield f"{plural(plan.train, 'training image')}: so few teach a network little, and an arm may fail"
     if plan.number("test") < FEW_TEST:
         yield f"{plural(plan.number('test'), 'test image')}: only large differences between the arms can be significant"
     small = [

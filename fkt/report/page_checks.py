@@ -42,8 +42,8 @@ def checks(
             Check(
                 "good",
                 "No sign of a failed training",
-                "Every arm predicts better than chance, no loss rose or was still falling fast, and no features "
-                "collapsed.",
+                "Every arm predicts better than chance. No loss rose, or was still falling fast at the end. No "
+                "features collapsed to one point.",
             )
         )
     found += [Check("warn", "Warning of a training", f"{warning}") for warning in shared["warnings"]]
@@ -96,9 +96,9 @@ def _groups(note: Mapping[str, Any] | None) -> Check:
         return Check(
             "note",
             "Not checked: groups",
-            "fkt does not know which images belong together (one patient, one scene, one series). If such images "
-            "are in both training and test, all scores are too high, and all intervals too narrow; `prepare.groups` "
-            "says which these are. Similar images are not searched for.",
+            "fkt does not know which images belong together (one patient, one scene, one series), and does not "
+            "search for similar ones. If such images are in both training and test, all scores are too high, and all "
+            "intervals too narrow. If you have such images, set `prepare.groups`.",
         )
     text = f"{plural(note['count'], 'group')}, {note['test']:,} of them in the test set (`prepare.groups`)."
     if note["sizes"][-1] == 1:

@@ -162,13 +162,13 @@ def next_steps(decisions: Sequence[Decision], num_seeds: int, untuned: Sequence[
     steps = []
     if "failed" in kinds:
         steps.append(
-            "Change what the problems of the failed trainings say, then run `dvc repro` again, which trains only what "
-            "has changed."
+            "Correct what made a training fail (see the problems), then run `dvc repro` again. It trains only what has "
+            "changed."
         )
     if untuned:
         steps.append(
-            f"Nobody has tuned {_and(untuned)} on these data: run `fkt tune`, which gives every arm the same number of "
-            "trials on validation images."
+            f"Nobody has tuned {_and(untuned)} on these data: run `fkt tune`, which tries the same number of settings "
+            "for every arm on validation images."
         )
     if "few seeds" in kinds:
         wanted = max(MIN_SEEDS, *(decision.seeds or 0 for decision in decisions))
@@ -195,7 +195,7 @@ def _to_decide(decision: Decision, num_seeds: int) -> str:
         ways.append(f"{decision.images[1]:,} test images with {decision.images[0]} seeds")
     if not ways:
         return f"More seeds or test images will hardly decide between {found.name_a} and {found.name_b}."
-    return f"To decide between {found.name_a} and {found.name_b}: about {' or about '.join(ways)}."
+    return f"To decide between {found.name_a} and {found.name_b}, you need about {' or about '.join(ways)}."
 
 
 def _and(names: Sequence[str]) -> str:

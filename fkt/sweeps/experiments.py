@@ -82,7 +82,7 @@ def override(value: object) -> str:
     if "\\" in text:
         raise ParamsError(f"'dvc exp run -S' cannot set {text}; remove quotes, backslashes and line breaks")
     if isinstance(value, float) and "." not in text:
-        raise ParamsError(f"{text}: DVC would write it as {text}, which YAML reads as text; write it with other digits")
+        raise ParamsError(f"DVC would write {text}, which YAML reads as text; add digits, such as 1.1e-05")
     return value if isinstance(value, str) and value.isidentifier() and value.lower() not in WORDS else text
 
 

@@ -96,7 +96,7 @@ def own_knobs(knobs: Knobs, arms: Sequence[str]) -> Knobs:
         taken = {knob.key for earlier in owned.values() for knob in earlier}
         owned[arm] = [knob for knob in knobs[arm] if knob.key not in taken]
         if not owned[arm]:
-            raise ParamsError(f"{TUNING_FILE}: earlier arms tune all settings of {arm}; add one of its own")
+            raise ParamsError(f"{TUNING_FILE}: earlier arms tune all settings of {arm}; add one that only it has")
     return owned
 
 
@@ -154,4 +154,4 @@ def _check_use(where: str, arm: str, key: str, found: Mapping[str, list[Knob]], 
         raise ParamsError(f"{where}: the training of {arm} does not use this; {users} does. Remove it here")
     for other in found:
         if other != arm and uses(other, key, now) and key not in {knob.key for knob in found[other]}:
-            raise ParamsError(f"{where}: {other}, which is tuned before, uses this too; add it to {other}")
+            raise ParamsError(f"{where}: {other} is tuned earlier and uses this too; move it to {other}")

@@ -107,8 +107,8 @@ def _run(
                 failed |= wait([name for name in left if name not in failed], arms)
         except KeyboardInterrupt as stop:
             raise UserError(
-                "stopped waiting; workers of DVC go on with the queue. 'fkt tune' waits for them again; "
-                "'dvc queue stop' ends them after the present trials, and 'dvc queue remove --queued' empties the queue"
+                "stopped waiting, but DVC's workers continue. 'fkt tune' waits for them again; 'dvc queue stop' ends "
+                "them after their current trials; 'dvc queue remove --queued' empties the queue"
             ) from stop
         done = finished()
         for name, trial in left.items():

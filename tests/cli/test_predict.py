@@ -59,7 +59,7 @@ def test_files_are_named_by_folder_pattern_and_table(photos: list[Path]) -> None
     assert image_files(["photos/list.csv"]) == [photos[3], photos[0], Path("photos/absent.png")]
     Path("empty").mkdir()
     for nothing in ("empty", "photos/*.jpg"):
-        with pytest.raises(CorruptData, match=f"^{re.escape(nothing)}: no image files and no model there; give images"):
+        with pytest.raises(CorruptData, match=f"^{re.escape(nothing)}: no images found; give images"):
             image_files([nothing])
     Path("list.csv").write_text("file,label\nx,y\n")
     with pytest.raises(CorruptData, match="list.csv: the first line must contain path, but it is 'file,label'"):

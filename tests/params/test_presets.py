@@ -161,7 +161,7 @@ def test_the_command_prints_what_changes_key_by_key(params: Path, capsys: pytest
         ),
         (["bad"], "lambda: 1\nlambda: 2\n", "bad.yaml: the key 'lambda' "),
         (["bad"], "dataset: cifar\n", "dataset: unknown dataset 'cifar'; choose from: .*did you mean 'cifar10'"),
-        (["laptop", "bad"], "dataset: cifar10\n", "'bad' sets the dataset; name it first, and only one such preset"),
+        (["laptop", "bad"], "dataset: cifar10\n", "'bad' sets the dataset; give it first, and only one such preset"),
         (["cifar"], "", r"unknown preset 'cifar'; choose from: aptos, bad, cifar10, .*; did you mean 'cifar10'\?"),
         (["base"], "", "unknown preset 'base'"),
         (["../params"], "", "unknown preset '../params'"),
@@ -181,7 +181,7 @@ def test_the_presets_are_listed_with_a_description(
     main(["preset"])
     printed = capsys.readouterr().out
     assert sorted(available()) == sorted(DATASETS + OVERLAYS)
-    assert all(len(line) > 20 and f"{name:<10} {line}\n" in printed for name, line in available().items())
+    assert all(len(line) > 20 and f"{name:<13} {line}\n" in printed for name, line in available().items())
     monkeypatch.chdir(tmp_path / "presets")
     with pytest.raises(SystemExit, match=r"error: there are no presets here \(presets/\*.yaml\); run from the project"):
         main(["preset"])

@@ -30,12 +30,12 @@ def test_the_arm_imagenet_names_the_network_that_it_needs() -> None:
     ):
         content = with_changes(STANDARD | modes)
         content[section] |= wrong
-        with pytest.raises(ParamsError, match=r"modes: imagenet has weights for .* set model.backbone: resnet18, .*"):
+        with pytest.raises(ParamsError, match=r"modes: imagenet needs a network .* set model.backbone: resnet18, .*"):
             parse_params(content)
         assert parse_params(content | {"modes": ["supervised"]}).arms == ["supervised"], "an arm that is not trained"
     content = with_changes(STANDARD | modes)
     content["model"]["weights"] = "imagenet"
-    with pytest.raises(ParamsError, match="modes: imagenet is supervised again .* set model.weights: none"):
+    with pytest.raises(ParamsError, match="modes: imagenet repeats supervised, .* set model.weights: none"):
         parse_params(content)
     content = with_changes(STANDARD | modes | {"imagenet": {"source": "weights.zip"}})
     with pytest.raises(ParamsError, match=r"imagenet.source: 'weights.zip': is not a file of weights; give one"):

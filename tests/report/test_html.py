@@ -158,7 +158,7 @@ def test_what_to_do_next_follows_from_the_verdict() -> None:
     assert "report.contrasts" not in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
     assert "fkt predict models/representational photo.png" in steps(-0.05, -0.02, 8, third=(0.02, 0.05))
     assert "fkt predict models/supervised photo.png" in steps(-0.05, -0.02, 8, third=(-0.05, -0.02))
-    assert "To decide between functional and supervised: about" in steps(-0.01, 0.03, 8)
+    assert "To decide between functional and supervised, you need about" in steps(-0.01, 0.03, 8)
     assert "(now 3)" in steps(0.02, 0.05, 3) and "predict" not in steps(0.02, 0.05, 3)
     assert "Nobody has tuned supervised and functional" in steps(0.02, 0.05, 8, ("supervised", "functional"))
 

@@ -91,7 +91,7 @@ def test_each_contrast_has_a_sentence_with_its_interval(conclusion) -> None:
     images = needed_images(_found(*OPEN).spread, 16, 0.015, Level(0.95))
     assert needed_seeds(_found(*OPEN).spread, 359, 0.015, Level(0.95)) is None
     assert needed_images(_found(*OPEN).spread, 8, 0.015, Level(0.95)) is None
-    assert f"To decide between functional and supervised: about {images:,} test images with 16 seeds." in undecided
+    assert f"functional and supervised, you need about {images:,} test images with 16 seeds." in undecided
 
 
 def test_there_is_no_verdict_from_few_seeds_or_a_failed_training(conclusion) -> None:

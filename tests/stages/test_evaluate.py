@@ -167,7 +167,7 @@ def test_a_model_of_another_training_is_refused(params: Params, capsys: pytest.C
     edit = json.loads((first / "card.json").read_text()) | {"code": "other"}
     (first / "card.json").write_text(json.dumps(edit))
     main("functional", params)
-    assert "note: models/functional/s0 was trained by other code than the present" in capsys.readouterr().out
+    assert "note: models/functional/s0 was trained by other code than the current code" in capsys.readouterr().out
     shutil.copy(second / "weights.safetensors", first)
     with pytest.raises(CheckpointError, match="s0/weights.safetensors is not the file that card.json describes"):
         main("functional", params)

@@ -47,7 +47,7 @@ def test_dvc_writes_the_value_that_was_meant_and_nothing_else(small: Small, key:
 
 @pytest.mark.parametrize("value", [1e-05, 1e16, float("inf"), [1.0, 1e-07], 'a "quote"', "back\\slash", "two\nlines"])
 def test_a_value_that_dvc_cannot_write_is_refused(value: object) -> None:
-    with pytest.raises(ParamsError, match="which YAML reads as text; write it with other digits|cannot set .*; remove"):
+    with pytest.raises(ParamsError, match="which YAML reads as text; add digits|cannot set .*; remove"):
         override(value)
 
 

@@ -79,7 +79,7 @@ def test_an_end_is_a_tenth_of_the_range_on_its_own_scale(knob: Knob, value: obje
         (
             "representational: {finetune.learning_rate: {log: [0.1, 1.0]}}\n"
             "frozen: {pretrain.learning_rate: {log: [0.1, 1.0]}}",
-            "representational, which is tuned before, uses this too; add it to representational",
+            "representational is tuned earlier and uses this too; move it to representational",
         ),
     ],
 )  # fmt: skip
@@ -102,7 +102,7 @@ def test_the_first_arm_of_modes_tunes_a_shared_setting_and_every_arm_has_one_of_
     with pytest.raises(ParamsError, match="no settings of frozen; add a section, or remove the arm from modes"):
         own_knobs({arm: those for arm, those in knobs.items() if arm != "frozen"}, ["supervised", "frozen"])
     rate = [knob for knob in knobs["frozen"] if knob.key == "pretrain.learning_rate"]
-    with pytest.raises(ParamsError, match="earlier arms tune all settings of frozen; add one of its own"):
+    with pytest.raises(ParamsError, match="earlier arms tune all settings of frozen; add one that only it has"):
         own_knobs({**knobs, "frozen": rate}, ["representational", "frozen"])
 
 

@@ -70,7 +70,7 @@ for (const button of document.querySelectorAll("button[data-cell]")) {
   button.addEventListener("click", () => {
     const [arm, cell] = button.dataset.cell.split(":");
     const [i, j] = cell.split(",");
-    const words = i === j ? `${data.classes[i]}, recognized` : `${data.classes[i]} taken for ${data.classes[j]}`;
+    const words = i === j ? `${data.classes[i]}, correct` : `${data.classes[i]} predicted as ${data.classes[j]}`;
     document.getElementById("cell-title").textContent = `${arm}: ${words}`;
     fill(document.getElementById("cell-images"), data.cells[arm][cell]);
     document.getElementById("cell").hidden = false;
