@@ -27,12 +27,16 @@ from fkt.core.seals import seal
 from fkt.data.meta import load_meta, load_names
 from fkt.data.originals import load_originals
 from fkt.data.store import load_split
-from fkt.params import parse_params
+from fkt.models.backbones import build_backbone
+from fkt.models.checkpoint import load_model, save_model
+from fkt.models.classifier import Classifier
+from fkt.params import Model, parse_params
 from fkt.params.reader import parse_yaml
 from fkt.raw.notes import data_card, printed_notes
 from fkt.raw.prepare import prepare
 from fkt.report.arms import read_results
 from tests.fakes import class_image, prepare_params, save, write_folder
+from tests.models.test_checkpoint import MODEL, card
 from tests.params.mistakes import SHIPPED
 from tests.report.fabricated import fabricate, fabricated_params
 
@@ -175,6 +179,19 @@ def test_results_and_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count
     files.append(Run(params.dataset, "functional", 0).log / "checksums.json")
     for _ in damaged(files, np.random.default_rng(0)):
         count.tried(lambda: pickle.dumps(read_results(params)), lambda found: found == expected, METRICS)
+
+
+def test_models(tmp_path: Path, count: Count) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, Classifier(build_backbone(Model.model_validate(MODEL), 1), 3), card())
+
+    def attempt() -> bytes:
+        model, found = load_model(folder)
+        return pickle.dumps((found, [(name, value.tolist()) for name, value in model.state_dict().items()]))
+
+    expected = attempt()
+    for _ in damaged(sorted(folder.iterdir()), np.random.default_rng(0)):
+        count.tried(attempt, lambda found: found == expected, folder)
 
 
 def hostile(tree: Path) -> Iterator[tuple[str, Callable[[], object]]]:

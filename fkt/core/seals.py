@@ -1,5 +1,6 @@
 """Checksums of the files that a stage writes, checked before another stage reads them."""
 
+import hashlib
 import json
 import os
 import time
@@ -45,6 +46,23 @@ def check_files(folder: Path, checksums: Mapping[str, str], remedy: str) -> None
             raise CorruptData(f"{path} is missing; {remedy}")
         if not _is_unchanged(path, digest):
             raise CorruptData(f"{path} is damaged: its content is not what the stage wrote; {remedy}")
+
+
+def with_digest(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON file with a checksum of itself."""
+    return content | {"digest": _digest(content)}
+
+
+def without_digest(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``with_digest`` got, or content without a checksum. Raises ValueError if the content has changed."""
+    kept = {name: value for name, value in content.items() if name != "digest"}
+    if content.get("digest") not in (None, _digest(kept)):
+        raise ValueError("its content does not fit its checksum")
+    return kept
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def restored_by(path: Path, stage: str) -> str:

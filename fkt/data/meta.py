@@ -1,6 +1,5 @@
 """The facts about a prepared dataset: meta.json, and the names of its images. This module does not import torch."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, Literal
 
 from fkt.core.errors import CorruptData
 from fkt.core.files import write_json
-from fkt.core.seals import check_files, restored_by
+from fkt.core.seals import check_files, restored_by, with_digest, without_digest
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -52,9 +51,7 @@ def load_meta(prepared: Path, *names: str) -> Meta:
         raise CorruptData(f"{path} is missing; run 'dvc repro prepare'")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("digest", None) not in (None, _digest(content)):
-            raise ValueError("its content does not fit its checksum")
-        meta = Meta(**content)
+        meta = Meta(**without_digest(content))
     except (AttributeError, ValueError, TypeError) as error:  # not JSON, or other fields
         remedy = restored_by(path, "prepare")
         raise CorruptData(f"{path} is damaged or was written by another version ({error}); {remedy}") from error
@@ -65,12 +62,7 @@ def load_meta(prepared: Path, *names: str) -> Meta:
 
 def write_meta(prepared: Path, meta: Meta) -> None:
     """Write meta.json of a prepared folder, with a checksum of its own content."""
-    content = asdict(meta)
-    write_json(prepared / "meta.json", content | {"digest": _digest(content)})
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    write_json(prepared / "meta.json", with_digest(asdict(meta)))
 
 
 def load_names(prepared: Path) -> list[str]:

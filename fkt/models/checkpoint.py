@@ -20,6 +20,7 @@ from fkt.core.errors import CheckpointError
 from fkt.core.files import file_digest, replacing, write_json
 from fkt.core.pipeline import ROOT, code_digest, stage_params
 from fkt.core.runs import Run
+from fkt.core.seals import with_digest, without_digest
 from fkt.data.meta import Meta, load_meta
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.classifier import Classifier
@@ -89,7 +90,7 @@ def save_model(folder: Path, module: nn.Module, card: Card) -> None:
     content = save(tensors)
     with replacing(folder / WEIGHTS) as partial:
         partial.write_bytes(content)  # save_file lets no other user read the file, whatever the umask
-    write_json(folder / CARD, asdict(replace(card, weights=hashlib.sha256(content).hexdigest())))
+    write_json(folder / CARD, with_digest(asdict(replace(card, weights=hashlib.sha256(content).hexdigest()))))
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classifier | ResNet, Card]:
@@ -103,13 +104,13 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[Classi
             inside = sorted(folder.glob(f"*/{path.name}"))
             raise CheckpointError(f"{path} is missing; {f'did you mean {inside[0].parent}?' if inside else REMEDY}")
     try:
-        card = Card(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+        card = Card(**without_digest(json.loads((folder / CARD).read_text(encoding="utf-8"))))
         if card.fit not in get_args(Fit):
             raise ValueError(f"fit: {card.fit}")
         backbone = build_backbone(Model.model_validate(card.model), card.channels)
         model = Classifier(backbone, len(card.classes)) if NETWORKS[card.mode].is_arm else backbone
         model.load_state_dict(load_file(folder / WEIGHTS))  # strict: every tensor must be there, and no other
-    except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+    except (AttributeError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         reason = shorten(str(error), 300)
         raise CheckpointError(f"{folder} is damaged or was written by another version: {reason}; {REMEDY}") from error
     if card.weights not in (None, file_digest(folder / WEIGHTS)):

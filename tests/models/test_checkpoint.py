@@ -13,6 +13,7 @@ import torch
 
 import fkt
 from fkt.core.errors import CheckpointError
+from fkt.core.seals import with_digest
 from fkt.models import checkpoint
 from fkt.models.backbones import ResNet, build_backbone
 from fkt.models.checkpoint import Card, code_version, load_backbone, load_model, save_model
@@ -45,8 +46,8 @@ def backbone() -> ResNet:
 def edit_card(folder: Path, **changes: Any) -> None:
     """Change fields of a stored card. None removes a field."""
     content = {**json.loads((folder / "card.json").read_text()), **changes}
-    kept = {name: value for name, value in content.items() if value is not None}
-    (folder / "card.json").write_text(json.dumps(kept))
+    kept = {name: value for name, value in content.items() if value is not None and name != "digest"}
+    (folder / "card.json").write_text(json.dumps(with_digest(kept)))
 
 
 def test_a_classifier_is_loaded_with_its_card_and_gives_the_same_logits(tmp_path: Path) -> None:
