@@ -143,3 +143,11 @@ def test_a_file_that_is_missing_or_cut_raises_an_error_with_the_remedy(tmp_path:
     path.unlink()
     with pytest.raises(CheckpointError, match=f"{name} is missing; run 'dvc repro' to train the model"):
         load_model(tmp_path / "s0")
+
+
+def test_a_card_that_was_changed_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, Classifier(backbone(), 3), card())
+    path = tmp_path / "card.json"
+    path.write_text(path.read_text().replace('"two"', '"six"'))
+    with pytest.raises(CheckpointError, match="its content does not fit its checksum"):
+        load_model(tmp_path)
