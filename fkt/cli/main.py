@@ -1,6 +1,9 @@
 """``fkt COMMAND``: the commands that a person types, besides those of DVC."""
 
 import argparse
+import os
+import signal
+import sys
 from collections.abc import Sequence
 
 from fkt import __version__
@@ -36,5 +39,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; a mistake of the user ends in one message and exit status 1."""
     arguments = build_parser().parse_args(argv)
-    with reported():
-        arguments.run(arguments)
+    try:
+        with reported():
+            arguments.run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest at its end
+        sys.exit(128 + signal.SIGPIPE)

@@ -1,6 +1,7 @@
 """The ``fkt`` command: the form of its errors, its start, and ``fkt power``."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,15 @@ def test_a_mistake_is_one_message_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "fkt", "check"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: params.yaml does not exist here") and done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_enough_ends_a_command_in_silence() -> None:
+    command = [sys.executable, "-m", "fkt", "sweep", "lambda", "--dry-run"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=-1, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_the_command_starts_without_torch_and_pandas() -> None:
