@@ -209,8 +209,6 @@ def test_the_number_of_workers_follows_the_cores_or_the_environment(monkeypatch)
 
 
 INTERRUPTED = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores Ctrl-C by default
 from fkt.core.errors import reported
 from tests.views.test_loader import loader
 if __name__ == "__main__":
@@ -220,6 +218,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_without_tracebacks():
     environment = {**os.environ, "FKT_WORKERS": "2", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -236,7 +235,7 @@ def test_ctrl_c_ends_the_workers_without_tracebacks():
     time.sleep(0.3)
     os.killpg(running.pid, signal.SIGINT)  # like a terminal: to every process of the group
     _, errors = running.communicate(timeout=30)
-    assert running.returncode == 1
+    assert running.returncode == 130
     assert errors.startswith("interrupted")
     assert "Traceback" not in errors
 
