@@ -8,7 +8,7 @@ from fkt.core.arms import MIN_STEPS, NETWORKS
 from fkt.core.errors import CorruptData, DatasetNotFound
 from fkt.core.progress import in_words
 from fkt.estimate.estimate import Estimate, cached, measure
-from fkt.jobs.share import job_environments
+from fkt.jobs.share import job_environments, several_processes
 from fkt.params import PARAMS_FILE, Params
 
 HELP = "check params.yaml, and say how long the comparison takes here"
@@ -93,6 +93,8 @@ def table(estimate: Estimate) -> str:
         f"In all about {in_words(total)} {at_once}, from nothing; what is unchanged is not run again.",
         f"Memory: at most about {_size(estimate.memory_mb())}{gpu}. Disk: about {_size(estimate.disk_mb())}.",
     ]
+    if several_processes():
+        lines.append("Measured with one process for each training; FKT_PROCESSES and FKT_NODES are not considered.")
     if estimate.is_disturbed():
         free = in_words(total * estimate.measured["share"])
         lines.append(f"Other programs slow this machine down now; without them it takes about {free}.")

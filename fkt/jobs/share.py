@@ -32,12 +32,17 @@ def default_jobs(gpus: Sequence[str]) -> int:
     return min(usable_cores(), MOST_JOBS) if os.environ.get("FKT_DEVICE", "cpu") == "cpu" else 1
 
 
+def several_processes() -> bool:
+    """Return whether a training takes more than one process."""
+    return any(os.environ.get(name, "1") != "1" for name in ("FKT_PROCESSES", "FKT_NODES"))
+
+
 def job_environments(jobs: int | None = None) -> list[dict[str, str]]:
     """Return what the environment of each job has besides that of this process: its share of cores, and its GPU.
 
     jobs: their number; None: the default of this machine, or one if a training takes several processes.
     """
-    if jobs is None and (os.environ.get("FKT_PROCESSES", "1"), os.environ.get("FKT_NODES", "1")) != ("1", "1"):
+    if jobs is None and several_processes():
         jobs = 1
     gpus = [] if jobs == 1 else visible_gpus()
     jobs = jobs or default_jobs(gpus)
