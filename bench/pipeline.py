@@ -4,6 +4,7 @@ Both run in temporary folders. The second time is compared with that of a pipeli
 of which wrote one small file.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -57,6 +58,7 @@ def make_empty_pipeline(folder: Path, stages: int) -> None:
 
 def main() -> None:
     """Print the times, the share outside of training, and the time and peak memory of each training stage."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="fkt-bench-") as name:
         ours, empty = Path(name) / "ours", Path(name) / "empty"
         copy_project(ours)
