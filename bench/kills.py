@@ -27,7 +27,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.pipeline import copy_project, run
+from bench.pipeline import commit, copy_project, run
 
 KINDS = ("all", "stage", "parent", "TERM")
 COMPARED = ("models/**/*.*", "metrics/logs/**/curve.csv", "metrics/runs/**/*.*", "metrics/maps/*", "metrics/test.json")
@@ -105,18 +105,7 @@ def main() -> None:
             run(folder, sys.executable, "-m", "fkt", "preset", preset)
         edit = "import sys; from dvc.utils.hydra import apply_overrides; apply_overrides('params.yaml', sys.argv[1:])"
         run(folder, sys.executable, "-c", edit, *arguments.changes)
-        run(
-            folder,
-            "git",
-            "-c",
-            "user.name=bench",
-            "-c",
-            "user.email=bench@localhost",
-            "commit",
-            "-qam",
-            "settings",
-            "--allow-empty",
-        )
+        commit(folder, "settings")
         began = time.monotonic()
         if start(folder, command).wait() != 0:
             sys.exit((folder / "log.txt").read_text()[-2000:])

@@ -42,8 +42,14 @@ def copy_project(folder: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     run(folder, "git", "init", "-q")
+    commit(folder, "start")
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit all files, changed or not."""
     run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-q", "-m", "start")
+    identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
+    run(folder, "git", *identity, "commit", "-q", "--allow-empty", "-m", message)
 
 
 def make_empty_pipeline(folder: Path, stages: int) -> None:

@@ -27,6 +27,6 @@ def check_names(params: Params) -> None:
         )
     source = params.imagenet.source
     if "imagenet" in params.modes and source is not None and not Path(source).is_file():
-        problems.append(f"imagenet.source: there is no file {source}; correct the path, or leave it empty")
+        problems.append(f"imagenet.source: the file {source} does not exist; correct the path, or leave it empty")
     if problems:
         raise ParamsError("\n       ".join(problems))

@@ -38,7 +38,7 @@ def test_a_missing_file_of_weights_is_named_before_anything_trains(tmp_path: Pat
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     load_checked(tmp_path / "params.yaml")  # the arm is not trained
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content | {"modes": ["imagenet"]}))
-    with pytest.raises(ParamsError, match=r"imagenet.source: there is no file nowhere.pth; correct the path"):
+    with pytest.raises(ParamsError, match=r"imagenet.source: the file nowhere.pth does not exist; correct the path"):
         load_checked(tmp_path / "params.yaml")
 
 

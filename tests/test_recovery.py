@@ -8,7 +8,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.test_jobs import Toy, wait_until
+from tests.conftest import wait_until
+from tests.toy import Toy
 
 pytestmark = pytest.mark.slow
 WORK = "touch $DVC_ROOT/began && while test -e $DVC_ROOT/hold; do sleep 0.1; done && cp params.yaml out"

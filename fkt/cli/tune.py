@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.show:
         if not PAGE.is_file():
-            raise UserError(f"there is no {PAGE} yet; run 'fkt tune'")
+            raise UserError(f"{PAGE} does not exist yet; run 'fkt tune'")
         print(PAGE.read_text(encoding="utf-8"))
         return
     tune(Request(arguments.arms, arguments.trials, arguments.seeds, arguments.jobs, arguments.dry_run))

@@ -15,8 +15,9 @@ LOCKS = Path(".ckpt") / "locks"
 def stage_lock() -> Iterator[None]:
     """Hold the lock of the stage that DVC runs here: of two processes, the later one waits, and says for which.
 
-    DVC's own locks end with DVC, which its stages may outlive. This one ends with the process that holds it. Where no
-    file can be locked, as on a full disk, there is no lock. In a training of several processes, the first holds it.
+    DVC's own locks end with DVC, which its stages may outlive. This one ends with the process that holds it. If the
+    file cannot be locked, as on a full disk, the stage runs without a lock. Of several processes of a training, the
+    first holds it.
     """
     stage = os.environ.get("DVC_STAGE")
     if stage is None or os.environ.get("RANK", "0") != "0":

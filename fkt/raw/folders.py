@@ -52,7 +52,7 @@ def read_folder(source: Path, params: Prepare) -> Raw:
 
 
 def require(folder: Path, layout: str, where: str) -> None:
-    """Raise DatasetNotFound with the layout and where to get the data, if there is no such folder."""
+    """Raise DatasetNotFound if a folder does not exist. layout, where: what it must contain, and where to get it."""
     if not folder.is_dir():
         raise DatasetNotFound(f"{folder} is not a folder. Expected: {layout}. {where}")
 

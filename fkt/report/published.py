@@ -1,4 +1,4 @@
-"""Published scores to read beside one's own. Numbers are percent, as mean and standard deviation of three runs."""
+"""Published scores, which the report shows beside the user's: percent, mean and standard deviation of three runs."""
 
 from typing import NamedTuple
 

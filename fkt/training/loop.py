@@ -123,7 +123,7 @@ def take_step(
     ranks.average([parameter.grad for parameter in objective.parameters() if parameter.grad is not None])
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    for name in told:  # a part may lack a value, whose sum over the parts is then that of the others
+    for name in told:  # a part without a value counts as 0: cross-entropy of a part without labels
         state.counted[name] = state.counted.get(name, 0) + parts
     state.step += 1
 
